@@ -1,0 +1,1 @@
+"""Plumbing that the jobs share: recipes, session, files, documents, outcomes, ledger."""
