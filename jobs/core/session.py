@@ -1,0 +1,93 @@
+"""The Spark session: the one place where it is made and where settings live that a job needs to be right.
+
+Settings that only make a job fast belong to ``conf/spark/*.conf``; the ones here change answers or lose data when they are missing,
+so they hold under ``spark-submit`` too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobs.core.java import ensure_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+REQUIRED_SETTINGS: Mapping[str, str] = {
+    # Timestamps mean the same on every machine.
+    "spark.sql.session.timeZone": "UTC",
+    # A wrong Arrow type is reported by name instead of as a cast error deep in the JVM.
+    "spark.sql.execution.arrow.pyspark.validateSchema.enabled": "true",
+    # Reading half of a damaged file and saying nothing is data loss (faults F7).
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    # Partition values such as 001 stay text (faults F14).
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    # A segfault in a worker shows the Python stack in the job's error.
+    "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+    # Outcomes are few: each task keeps one open file per outcome instead of sorting the text by it.
+    "spark.sql.maxConcurrentOutputFileWriters": "16",
+    # Timestamps that every Parquet reader understands.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+
+DEFAULT_SETTINGS: Mapping[str, str] = {
+    # A document is some kilobytes: a batch is bounded by bytes long before it is by rows.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+    "spark.driver.memory": "2g",
+}
+
+
+def build_session(
+    app_name: str, *, master: str | None = None, settings: Mapping[str, str] | None = None
+) -> SparkSession:
+    """Make (or join) the Spark session of this process.
+
+    Under ``spark-submit`` the master and all settings given there win over the defaults here. Locally the workers run the same
+    Python as the driver. Raises ``ResourceError`` when no Java of version 17 or later can be found.
+    """
+    ensure_java()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+    submitted = SparkConf()  # what spark-submit handed over, if it started this process
+    chosen_master = master or submitted.get("spark.master") or f"local[{os.cpu_count() or 1}]"
+    builder = SparkSession.builder.appName(app_name).master(chosen_master)
+    if chosen_master.startswith("local"):
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    for key, value in DEFAULT_SETTINGS.items():
+        if not submitted.contains(key):
+            builder = builder.config(key, value)
+    for key, value in {**(settings or {}), **REQUIRED_SETTINGS}.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+@contextmanager
+def spark_session(
+    app_name: str, *, master: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[SparkSession]:
+    """Run a block with a session and stop it afterwards, unless the process already had one (tests, notebooks)."""
+    ensure_java()
+    from pyspark.sql import SparkSession
+
+    existing = SparkSession.getActiveSession()
+    spark = existing or build_session(app_name, master=master, settings=settings)
+    try:
+        yield spark
+    finally:
+        if existing is None:
+            spark.stop()
