@@ -17,6 +17,7 @@ documents. The hash is no secret: a writer can construct two words that collide 
 their own document, and nothing more. Stored signatures and indexes depend on it: it must never change.
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -54,13 +55,13 @@ class Words(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def hash_step(state, code_point):  # type: ignore[no-untyped-def]
+def hash_step(state, code_point):
     """Return the hash state after one more code point (uint64, integer → uint64)."""
     return (((state << np.uint64(23)) | (state >> np.uint64(41))) ^ np.uint64(code_point)) * HASH_MULTIPLIER
 
 
 @njit(cache=True, nogil=True)
-def mix(state):  # type: ignore[no-untyped-def]
+def mix(state):
     """Return the MurmurHash3 finaliser of a uint64: a bijection in which every bit depends on every bit."""
     state ^= state >> np.uint64(33)
     state *= np.uint64(0xFF51AFD7ED558CCD)
@@ -71,7 +72,7 @@ def mix(state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):  # type: ignore[no-untyped-def]
+def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):
     """Hash the words of the UTF-8 text ``data[begin:end]``.
 
     Args:
@@ -141,8 +142,7 @@ def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):  # t
 
 
 @njit(cache=True, nogil=True)
-def _words_of_batch(data, offsets, tables, normalised, hashes, starts, ends, word_offsets):  # type:
-ignore[no-untyped-def]
+def _words_of_batch(data, offsets, tables, normalised, hashes, starts, ends, word_offsets):
     """Hash the words of every document of a batch one after another."""
     count = 0
     word_offsets[0] = 0

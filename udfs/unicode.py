@@ -10,6 +10,7 @@ Lookup is two-stage: ``classes[(blocks[c >> BLOCK_BITS] << BLOCK_BITS) + (c & BL
 ``lowers`` (0 = maps to itself).
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
 
 from functools import cache
@@ -75,19 +76,19 @@ def load_tables() -> Tables:
 
 
 @njit(cache=True, nogil=True)
-def class_of(code_point, tables):  # type: ignore[no-untyped-def]
+def class_of(code_point, tables):
     """Return the class bits of one code point, 0 <= code_point < 0x110000."""
     return tables.classes[(np.int64(tables.blocks[code_point >> 7]) << 7) + (code_point & 127)]
 
 
 @njit(cache=True, nogil=True)
-def case_row_of(code_point, tables):  # type: ignore[no-untyped-def]
+def case_row_of(code_point, tables):
     """Return the row of `folds` and `lowers` that belongs to a code point; row 0 means that it maps to itself."""
     return tables.case_rows[(np.int64(tables.blocks[code_point >> 7]) << 7) + (code_point & 127)]
 
 
 @njit(cache=True, nogil=True)
-def decode(data, position, end):  # type: ignore[no-untyped-def]
+def decode(data, position, end):
     """Return (code point, bytes) of the UTF-8 sequence at `position` < `end`; a byte that begins none is U+FFFD of
     one byte.
 
