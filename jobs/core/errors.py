@@ -1,7 +1,7 @@
 """The errors that end a command: each has its exit code and says what to do next.
 
-Exit codes: 0 done, 1 bug, 2 usage or configuration, 3 input contract, 4 gate (nothing published), 5 conflict, 6 resources,
-130 interrupted. Anything that is no ``WinnowError`` is a bug and ends with 1.
+Exit codes: 0 done, 1 bug, 2 usage or configuration, 3 input contract, 4 gate (nothing published), 5 conflict,
+6 resources, 130 interrupted. Anything that is no ``WinnowError`` is a bug and ends with 1.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import ClassVar
 class WinnowError(Exception):
     """An expected failure.
 
-    ``message`` says what went wrong and where; ``next_step`` says what the person at the keyboard can do about it. The last line
-    on stderr is made from both.
+    ``message`` says what went wrong and where; ``next_step`` says what the person at the keyboard can do about it. The
+    last line on stderr is made from both.
     """
 
     exit_code: ClassVar[int] = 1
