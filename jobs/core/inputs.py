@@ -57,7 +57,8 @@ class Fields:
     text: str | None = "text"
     content: str | None = "content"
     date: str | None = "date"
-    language: str | None = "language"
+    content_type: str | None = "content_type"
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Source:
     paths: tuple[str, ...]
     format: str | None = None
     fields: Fields = field(default_factory=Fields)
-    rank: int = 0
+    rank: int = 100
     date: str | None = None
 
 

@@ -248,7 +248,7 @@ def _json_row(line: Line, fields: Fields, limits: ReadLimits) -> _Row:
         return _Row(id=id_, outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=detail)
     raw = content if content is not None else _bytes(text)
     taken = {name for name in vars(fields).values() if name}
-    rest = {name: value for name, value in record.items() if name not in taken and name != "content_type"}
+    rest = {name: value for name, value in record.items() if name not in taken}
     date = _date(values["date"])
     if date is None and values["date"] is not None:
         rest["date"] = values["date"]
@@ -261,7 +261,7 @@ def _json_row(line: Line, fields: Fields, limits: ReadLimits) -> _Row:
         language=values["language"] if isinstance(values["language"], str) else None,
         metadata=_json(rest),
         content=content if text is None else None,
-        content_type=record.get("content_type") if isinstance(record.get("content_type"), str) else None,
+        content_type=values["content_type"] if isinstance(values["content_type"], str) else None,
         offset=line.offset,
         repaired=int(repaired),
     )
@@ -369,26 +369,27 @@ def _read_parquet(
     raw_text = taken(fields.text, "string")
     text = F.make_valid_utf8(raw_text)
     too_large = F.coalesce(F.char_length(text) > limits.max_document_chars, F.lit(False))
-    key_is_ours = columns.get("key") in ("binary", "fixed_size_binary[16]")
-    used = {getattr(fields, role) for role in ("id", "url", "text", "content", "date", "language")}
-    used |= {"key", "source", "metadata", "content_type"}
+    is_ours = columns.get("key") in ("binary", "fixed_size_binary[16]")  # a table that Winnow wrote
+    language = fields.language or ("language" if is_ours else None)
+    used = {getattr(fields, role) for role in vars(fields)} | {language, "metadata"}
+    used |= {"key", "source"} if is_ours else set()
     own = [name for name in columns if name not in used and name not in OWN_COLUMNS]
     date = taken(fields.date, "string") if _is_textual(columns.get(fields.date or "")) else None
     content = taken(fields.content, "binary")
     return frame.select(
         F.make_valid_utf8(taken(fields.id, "string")).alias("id"),
-        (F.col("key").cast("binary") if key_is_ours else F.lit(None).cast("binary")).alias("key"),
+        (F.col("key").cast("binary") if is_ours else F.lit(None).cast("binary")).alias("key"),
         F.when(~too_large, text).alias("text"),
         F.make_valid_utf8(taken(fields.url, "string")).alias("url"),
         F.coalesce(
             F.try_to_timestamp(date) if date is not None else _timestamp(fields.date, columns),
             F.lit(_date(source.date)).cast("timestamp"),
         ).alias("date"),
-        F.lit(source.name).alias("source"),
-        taken(fields.language, "string").alias("language"),
+        F.coalesce(taken("source" if is_ours else None, "string"), F.lit(source.name)).alias("source"),
+        taken(language, "string").alias("language"),
         F.coalesce(taken("metadata", "string") if _is_textual(columns.get("metadata")) else F.lit(None), F.lit("{}")).alias("metadata"),
         F.when(text.isNull(), content).alias("content"),
-        taken("content_type", "string").alias("content_type"),
+        taken(fields.content_type, "string").alias("content_type"),
         F.struct(
             F.when(too_large, F.lit(QUARANTINED)).alias("outcome"),
             F.col("_metadata.file_path").alias("file"),
@@ -397,7 +398,8 @@ def _read_parquet(
             F.when(too_large, F.concat(F.char_length(text).cast("string"), F.lit(" characters"))).alias("detail"),
             F.coalesce((~F.is_valid_utf8(raw_text)).cast("long"), F.lit(0).cast("long")).alias("repaired"),
         ).alias("origin"),
-        *[F.col(f"`{name}`") for name in own],
+        # A column of the user's that has the name of one of ours but another meaning keeps riding along, under a longer name.
+        *[F.col(f"`{name}`").alias(f"original_{name}" if name in READ_SCHEMA.names else name) for name in own],
     )
 
 

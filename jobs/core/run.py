@@ -1,0 +1,562 @@
+"""Running a recipe, or one step of it: read, decide row by row in one pass, find duplicates, publish at once.
+
+A run has three parts. The *row-wise pass* reads all inputs, measures, decides and writes every row once, partitioned by outcome. Each
+*set step* (deduplication) reads what is kept so far and writes decisions. *Publishing* turns both into ``kept``, ``removed``,
+``quarantine``, ``signals`` and the ledger, which appear by one rename. Jobs hand in the set steps they bring; the pipeline hands in all.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.core import inputs as input_files
+from jobs.core.console import progress, say
+from jobs.core.definitions import DEFINITION_VERSIONS
+from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
+from jobs.core.errors import GateError, InputContractError, UsageError
+from jobs.core.files import DriverFiles, total_bytes
+from jobs.core.inputs import InputFile
+from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
+from jobs.core.outcome import (
+    decisions_of,
+    in_sample,
+    kept_documents,
+    quarantined_rows,
+    removed_documents,
+    resolve_representatives,
+    signal_rows,
+    without_removed,
+)
+from jobs.core.readers import ReadLimits, read_documents
+from jobs.core.recipe import Recipe
+from jobs.core.rowwise import RowSteps, reader_sources, row_steps
+from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
+
+SCRATCH_COMPRESSION = "lz4raw"  # read once or twice and thrown away: speed counts, not size
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What a set step found: one decision per removed document, tables for the output, and facts for the ledger."""
+
+    decisions: DataFrame
+    tables: Mapping[str, DataFrame] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+SetStep = Callable[[DataFrame, Any, StageFolder], SetResult]
+"""(documents still kept, the step's part of the recipe, its own folder) -> decisions."""
+
+ExtraPass = Callable[[DataFrame, Recipe, StageFolder], DataFrame]
+"""(annotated rows, recipe, prepared folder) -> rows with more columns: a row-wise step that needs files of its own."""
+
+
+@dataclass(frozen=True)
+class PreparedStep:
+    """A row-wise step that first prepares something from other inputs (an index of test sets) and then marks rows."""
+
+    prepare: Callable[[SparkSession, Any, StageFolder], dict[str, Any]]
+    mark: Callable[[DataFrame, Any, StageFolder], DataFrame]
+    tables: Callable[[DataFrame, Any, StageFolder], Mapping[str, DataFrame]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One command: what to run on what, into where."""
+
+    job: str
+    recipe: Recipe
+    recipe_sha256: str
+    recipe_as_dict: Mapping[str, Any]
+    steps: tuple[str, ...]
+    output: str
+    resume: bool = False
+    sample: float | None = None
+    limit: int | None = None
+    dry_run: bool = False
+    run_id: str | None = None
+    paranoid: bool = False
+
+
+@dataclass
+class Context:
+    """What the parts of one run share."""
+
+    spark: SparkSession
+    files: DriverFiles
+    request: Request
+    folder: RunFolder
+    inputs: list[InputFile]
+    inputs_digest: str
+    steps: RowSteps
+    accounts: list[StageAccount] = field(default_factory=list)
+    skipped: list[bool] = field(default_factory=list)
+
+
+def execute(
+    spark: SparkSession,
+    request: Request,
+    set_steps: Mapping[str, SetStep],
+    prepared_steps: Mapping[str, PreparedStep] | None = None,
+) -> dict[str, Any]:
+    """Carry out a request; the ledger. Raises the ``WinnowError`` that says how it ended otherwise."""
+    files = DriverFiles(spark)
+    run_id = request.run_id or _new_run_id(request)
+    started = time.time()
+    listed, not_read = input_files.list_inputs(files, reader_sources(request.recipe))
+    say(f"{len(listed)} input files, {total_bytes(f.info for f in listed):,} bytes", files=len(listed))
+    for path in not_read:
+        say(f"not read (no known format): {path}")
+    checked = input_files.check_inputs(listed, reader_sources(request.recipe))
+    folder = RunFolder(files, request.output, run_id)
+    context = Context(
+        spark,
+        files,
+        request,
+        folder,
+        checked,
+        input_files.digest_of_inputs(checked),
+        row_steps(request.recipe, request.steps, prepared_steps or {}),
+    )
+    if request.dry_run:
+        return _dry_run(context)
+    finished = _finished_already(context)
+    if finished is not None:
+        return finished
+    folder.open(resume=request.resume)
+    try:
+        return _run(context, set_steps, run_id, started)
+    finally:
+        folder.close()
+
+
+def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, started: float) -> dict[str, Any]:
+    prepared = _prepare(context)
+    rows_folder = _row_pass(context, prepared)
+    rows = context.spark.read.parquet(rows_folder.table("rows"))
+    stages: list[tuple[str, StageFolder, dict[str, Any]]] = []
+    for step in context.request.steps:
+        if step in set_steps:
+            stages.append((step, *_set_step(context, step, set_steps[step], rows, stages)))
+    check_accounts(context.accounts)
+    _check_gates(context)
+    ledger = _ledger(context, run_id, started)
+    _publish(context, rows, rows_folder, stages, prepared, ledger)
+    return ledger
+
+
+# --------------------------------------------------------------------------------------------------------- the row-wise pass
+
+
+def _prepare(context: Context) -> dict[str, StageFolder]:
+    folders = {}
+    for name, step in context.steps.prepared.items():
+        parameters = getattr(context.request.recipe.steps, name)
+        parts = fingerprint(
+            recipe=parameters.model_dump(mode="json"),
+            inputs=context.steps.prepared_inputs(context.files, name, parameters),
+            definition=DEFINITION_VERSIONS[name],
+        )
+        work = functools.partial(step.prepare, context.spark, parameters)
+        folders[name], _, _ = context.folder.stage(f"{name}_preparation", parts, work)
+    return folders
+
+
+def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFolder:
+    request = context.request
+    parts = fingerprint(
+        inputs=context.inputs_digest,
+        recipe=context.steps.part_of(request.recipe),
+        steps=context.steps.names,
+        sampling=[request.sample, request.limit],
+        definitions={name: DEFINITION_VERSIONS[name] for name in context.steps.names},
+        code=code_version(),
+    )
+
+    def work(folder: StageFolder) -> dict[str, Any]:
+        observation = Observation()
+        rows = _build_rows(context, prepared, observation)
+        with progress(context.spark, "rows"):
+            rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
+            committed = context.spark.read.parquet(folder.table("rows"))
+            counts = _count_rows(committed)
+        observed = observation.get
+        return {"read": int(observed["read"]), "repaired": int(observed["repaired"] or 0), **counts}
+
+    folder, facts, skipped = context.folder.stage("rows", parts, work)
+    context.skipped.append(skipped)
+    accounts = _row_accounts(context, facts)
+    for account in accounts:
+        _say_account(account)
+    context.accounts.extend(accounts)
+    return folder
+
+
+def _build_rows(context: Context, prepared: Mapping[str, StageFolder], observation: Observation) -> DataFrame:
+    request, recipe = context.request, context.request.recipe
+    limits = ReadLimits(
+        max_document_chars=recipe.ingest.max_document_chars, max_page_bytes=recipe.ingest.max_page_bytes
+    )
+    chosen = _sampled_archives(context.inputs, request.sample)
+    documents = read_documents(context.spark, chosen, reader_sources(recipe), limits)
+    documents = context.steps.with_keys(documents) if request.sample or request.limit else documents
+    if request.sample:
+        readable = F.col("origin.outcome").isNull() & ~F.col("_from_archive")
+        documents = documents.withColumn("_from_archive", _is_archive_row(context)).where(
+            ~readable | in_sample(F.col("key"), request.sample)
+        )
+        documents = documents.drop("_from_archive")
+    if request.limit:
+        documents = documents.orderBy(F.col("key").asc_nulls_first()).limit(request.limit)
+    documents = documents.observe(
+        observation, F.count(F.lit(1)).alias("read"), F.sum("origin.repaired").alias("repaired")
+    )
+    return context.steps.apply(documents, recipe, prepared)
+
+
+def _is_archive_row(context: Context) -> Any:
+    archives = [f.path for f in context.inputs if f.format == input_files.ARCHIVE]
+    return F.col("origin.file").isin(archives) if archives else F.lit(False)
+
+
+def _sampled_archives(inputs: Sequence[InputFile], sample: float | None) -> list[InputFile]:
+    """Archives are sampled by file: all records of a file come from one stream. At least one is read."""
+    if sample is None:
+        return list(inputs)
+    import hashlib
+
+    def place(file: InputFile) -> float:
+        return int.from_bytes(hashlib.blake2b(file.path.encode(), digest_size=6).digest(), "big") / float(1 << 48)
+
+    archives = sorted((f for f in inputs if f.format == input_files.ARCHIVE), key=place)
+    taken = {f.path for i, f in enumerate(archives) if i == 0 or place(f) < sample}
+    return [f for f in inputs if f.format != input_files.ARCHIVE or f.path in taken]
+
+
+def _count_rows(committed: DataFrame) -> dict[str, Any]:
+    """Counts of what was committed, in one small job over a few columns: by outcome and stage, and by rule."""
+    words = F.sum("signals.word_count") if _has_word_count(committed) else F.lit(None)
+    by_stage = committed.groupBy("outcome", "stage").agg(
+        F.count(F.lit(1)).alias("documents"), F.sum("text_bytes").alias("bytes"), words.cast("long").alias("words")
+    )
+    reasons = F.when(F.col("outcome") == REMOVED, F.col("reasons.rule")).otherwise(F.array(F.col("origin.reason")))
+    by_rule = (
+        committed.where(F.col("outcome") != KEPT)
+        .select("outcome", "stage", F.explode(reasons).alias("rule"))
+        .groupBy("outcome", "stage", "rule")
+        .count()
+    )
+    return {
+        "by_stage": [row.asDict() for row in by_stage.collect()],  # outcomes × stages: bounded by the recipe
+        "by_rule": [row.asDict() for row in by_rule.collect()],  # rules: bounded by the recipe
+    }
+
+
+def _has_word_count(rows: DataFrame) -> bool:
+    return "signals" in rows.columns and "word_count" in rows.select("signals.*").columns
+
+
+def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccount]:
+    """The chain of row-wise stages, each reading what the one before kept; the first reads what the readers delivered."""
+    by_stage = {(row["stage"], row["outcome"]): row for row in facts["by_stage"]}
+    kept_rows = by_stage.get((None, KEPT), {"documents": 0, "bytes": 0, "words": 0})
+    accounts: list[StageAccount] = []
+    remaining = facts["read"]
+    for name in context.steps.names:
+        rows = {outcome: by_stage.get((name, outcome), {"documents": 0}) for outcome in (REMOVED, QUARANTINED, IGNORED)}
+        removed, quarantined, ignored = (int(rows[o]["documents"]) for o in (REMOVED, QUARANTINED, IGNORED))
+        account = StageAccount(
+            stage=name,
+            read=remaining,
+            kept=remaining - removed - quarantined - ignored,
+            removed=removed,
+            quarantined=quarantined,
+            ignored=ignored,
+            rules=_rules(facts["by_rule"], name, REMOVED),
+            seconds=facts["seconds"],
+            shared_pass=list(context.steps.names),
+        )
+        for outcome in (QUARANTINED, IGNORED):
+            if counted := _rules(facts["by_rule"], name, outcome):
+                account.facts[outcome] = counted
+        accounts.append(account)
+        remaining = account.kept
+    if remaining != int(kept_rows["documents"]):
+        # Not derivable from one another: `read` was observed at the readers, the rest counted in committed files.
+        accounts[-1].kept = int(kept_rows["documents"])
+    accounts[0].bytes = total_bytes(f.info for f in context.inputs)
+    accounts[0].facts["repaired_utf8"] = facts["repaired"]
+    running = int(kept_rows["bytes"] or 0), int(kept_rows.get("words") or 0)
+    for account in reversed(accounts):
+        removed_rows = by_stage.get((account.stage, REMOVED), {})
+        account.facts["kept_text_bytes"], account.words = running
+        running = running[0] + int(removed_rows.get("bytes") or 0), running[1] + int(removed_rows.get("words") or 0)
+        if account is not accounts[0]:
+            account.bytes = running[0]
+    return accounts
+
+
+def _rules(by_rule: Sequence[Mapping[str, Any]], stage: str, outcome: str) -> dict[str, int]:
+    found = {r["rule"] or "unknown": int(r["count"]) for r in by_rule if r["stage"] == stage and r["outcome"] == outcome}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _say_account(account: StageAccount) -> None:
+    parts = [f"read {account.read:,}", f"kept {account.kept:,}"]
+    parts += [f"{name} {getattr(account, name):,}" for name in ("removed", "quarantined", "ignored") if getattr(account, name)]
+    say(f"{account.stage}: {', '.join(parts)}", **stage_record(account))
+
+
+# --------------------------------------------------------------------------------------------------------------- set steps
+
+
+def _set_step(
+    context: Context,
+    name: str,
+    step: SetStep,
+    rows: DataFrame,
+    before: Sequence[tuple[str, StageFolder, dict[str, Any]]],
+) -> tuple[StageFolder, dict[str, Any]]:
+    parameters = getattr(context.request.recipe.steps, name)
+    parts = fingerprint(
+        rows=context.steps.part_of(context.request.recipe),
+        inputs=context.inputs_digest,
+        sampling=[context.request.sample, context.request.limit],
+        recipe=parameters.model_dump(mode="json"),
+        before=[(n, getattr(context.request.recipe.steps, n).model_dump(mode="json")) for n, _, _ in before],
+        definition=DEFINITION_VERSIONS[name],
+        code=code_version(),
+    )
+
+    def work(folder: StageFolder) -> dict[str, Any]:
+        with progress(context.spark, name):
+            result = step(_still_kept(context, rows, before), parameters, folder)
+            decisions_of(result.decisions, name).write.parquet(folder.table("decisions"))
+            for table, frame in result.tables.items():
+                frame.write.parquet(folder.table(table))
+            count = _decisions(context, folder).count()
+        return {"removed": count, "tables": sorted(result.tables), **{"facts": dict(result.facts)}}
+
+    folder, facts, skipped = context.folder.stage(name, parts, work)
+    context.skipped.append(skipped)
+    previous = context.accounts[-1]
+    account = StageAccount(
+        stage=name,
+        read=previous.kept,
+        kept=previous.kept - facts["removed"],
+        removed=facts["removed"],
+        rules={name.replace("dedup_", "duplicate_", 1): facts["removed"]} if facts["removed"] else {},
+        seconds=facts["seconds"],
+        bytes=int(previous.facts.get("kept_text_bytes", 0)),
+        facts=dict(facts["facts"]),
+    )
+    _say_account(account)
+    context.accounts.append(account)
+    return folder, facts
+
+
+def _decisions(context: Context, folder: StageFolder) -> DataFrame:
+    return context.spark.read.parquet(folder.table("decisions"))
+
+
+def _still_kept(
+    context: Context, rows: DataFrame, before: Sequence[tuple[str, StageFolder, dict[str, Any]]]
+) -> DataFrame:
+    """Documents that are kept so far, with (key, copy) and the rank of their source."""
+    removed = [_decisions(context, folder) for _, folder, _ in before]
+    decisions = functools.reduce(lambda a, b: a.unionByName(b), removed) if removed else None
+    documents = without_removed(with_copy(rows.where(F.col("outcome") == KEPT)), decisions)
+    return context.steps.with_source_facts(documents, context.request.recipe)
+
+
+# ---------------------------------------------------------------------------------------------------- gates, ledger, output
+
+
+def _check_gates(context: Context) -> None:
+    recipe, sums = context.request.recipe, totals(context.accounts)
+    read, bad = sums["read"], context.accounts[0].quarantined
+    if read and bad / read > recipe.ingest.max_bad_fraction:
+        worst = context.accounts[0].facts.get(QUARANTINED, {})
+        raise InputContractError(
+            f"{bad} of {read} records are unreadable, more than ingest.max_bad_fraction = {recipe.ingest.max_bad_fraction:g} "
+            f"allows: {', '.join(f'{reason} ({count})' for reason, count in worst.items())}",
+            next_step="look at the input, or raise ingest.max_bad_fraction",
+        )
+    tripped = []
+    gates = recipe.gates
+    documents = read - sums["ignored"] - bad
+    if gates.min_documents is not None and documents < gates.min_documents:
+        tripped.append(f"min_documents: {documents} documents were read, at least {gates.min_documents} are asked for")
+    if gates.max_documents is not None and documents > gates.max_documents:
+        tripped.append(f"max_documents: {documents} documents were read, at most {gates.max_documents} are allowed")
+    if gates.min_kept_documents is not None and sums["kept"] < gates.min_kept_documents:
+        tripped.append(f"min_kept_documents: {sums['kept']} documents were kept, at least {gates.min_kept_documents} are asked for")
+    if documents >= max(1, gates.min_share_documents):
+        share = sums["removed"] / documents
+        if gates.max_removed_fraction is not None and share > gates.max_removed_fraction:
+            tripped.append(f"max_removed_fraction: {share:.4f} of the documents were removed, {gates.max_removed_fraction:g} is allowed")
+        tripped += _stage_gates(context)
+    if tripped:
+        raise GateError(
+            "nothing is published, a gate tripped: " + "; ".join(tripped),
+            next_step="look at the funnel above; change the recipe's gates and run again with --resume",
+        )
+
+
+def _stage_gates(context: Context) -> list[str]:
+    gates, tripped = context.request.recipe.gates, []
+    for account in context.accounts:
+        if not account.read:
+            continue
+        share = account.removed / account.read
+        limit = gates.max_stage_removed_fraction.get(account.stage)
+        if limit is not None and share > limit:
+            tripped.append(f"max_stage_removed_fraction.{account.stage}: {share:.4f} were removed, {limit:g} is allowed")
+        for fact, gate in (
+            ("near_unresolved", gates.max_near_unresolved_fraction),
+            ("largest_cluster", gates.max_cluster_fraction),
+            ("contaminated", gates.max_contaminated_fraction),
+        ):
+            value = account.facts.get(fact)
+            if gate is not None and isinstance(value, int | float) and value / account.read > gate:
+                tripped.append(f"{fact} of {account.stage}: {value} of {account.read} documents, a share of {gate:g} is allowed")
+    return tripped
+
+
+def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
+    request = context.request
+    return {
+        "run_id": run_id,
+        "job": request.job,
+        "recipe": dict(request.recipe_as_dict),
+        "recipe_sha256": request.recipe_sha256,
+        "code_version": code_version(),
+        "definition_versions": {name: DEFINITION_VERSIONS[name] for name in request.steps if name in DEFINITION_VERSIONS},
+        "inputs": _inputs_by_source(context.inputs),
+        "inputs_sha256": context.inputs_digest,
+        "sample": request.sample,
+        "limit": request.limit,
+        "totals": totals(context.accounts),
+        "stages": [stage_record(account) for account in context.accounts],
+        "spark": {
+            "application_id": context.spark.sparkContext.applicationId,
+            "version": context.spark.version,
+            "master": context.spark.sparkContext.master,
+            "parallelism": context.spark.sparkContext.defaultParallelism,
+        },
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 3),
+    }
+
+
+def _inputs_by_source(inputs: Sequence[InputFile]) -> list[dict[str, Any]]:
+    """One record per source; the list of files itself is the table ``inputs``."""
+    records = []
+    for source in sorted({file.source for file in inputs}):
+        files = [file for file in inputs if file.source == source]
+        records.append(
+            {
+                "source": source,
+                "files": len(files),
+                "bytes": total_bytes(file.info for file in files),
+                "sha256": input_files.digest_of_inputs(files),
+                "formats": sorted({file.format for file in files}),
+            }
+        )
+    return records
+
+
+def _publish(
+    context: Context,
+    rows: DataFrame,
+    rows_folder: StageFolder,
+    stages: Sequence[tuple[str, StageFolder, dict[str, Any]]],
+    prepared: Mapping[str, StageFolder],
+    ledger: dict[str, Any],
+) -> None:
+    recipe = context.request.recipe
+    decisions = resolve_representatives([_decisions(context, folder) for _, folder, _ in stages])
+    out = StageFolder(context.folder.staging)
+    with progress(context.spark, "publish"):
+        kept = kept_documents(rows, decisions, keep_signals=recipe.keep_signals, keep_content=recipe.keep_content)
+        kept.write.parquet(out.table("kept"))
+        removed = removed_documents(rows, decisions, recipe.audit, keep_content=recipe.keep_content)
+        removed.write.parquet(out.table("removed"))
+        quarantined_rows(rows).coalesce(1).write.parquet(out.table("quarantine"))
+        signal_rows(rows, decisions).write.parquet(out.table("signals"))
+        _input_table(context).write.parquet(out.table("inputs"))
+        for _, folder, facts in stages:
+            for table in facts["tables"]:
+                context.files.move(folder.table(table), out.table(table))
+        for name, step in context.steps.prepared.items():
+            parameters = getattr(recipe.steps, name)
+            for table, frame in step.tables(rows, parameters, prepared[name]).items():
+                frame.write.parquet(out.table(table))
+    _check_published(context, out, ledger)
+    if context.request.paranoid:
+        ledger["paranoid"] = context.steps.re_decide(context.spark, rows, recipe)
+    ledger["seconds"] = round(time.time() - datetime.fromisoformat(ledger["started"]).timestamp(), 3)
+    context.folder.publish(ledger)
+
+
+def _check_published(context: Context, out: StageFolder, ledger: dict[str, Any]) -> None:
+    """What was written is what the ledger says, counted in the written files."""
+    for table, name in (("kept", "kept"), ("removed", "removed"), ("quarantine", "quarantined")):
+        written = context.spark.read.parquet(out.table(table)).count()
+        if written != ledger["totals"][name]:
+            raise AssertionError(f"{table} holds {written} rows, the ledger says {ledger['totals'][name]}")
+
+
+def _input_table(context: Context) -> DataFrame:
+    schema = "source string, path string, format string, size_bytes long, modified_ms long, damage string"
+    listed = [(f.source, f.path, f.format, f.info.size_bytes, f.info.modified_ms, f.damage) for f in context.inputs]
+    return context.spark.createDataFrame(listed, schema).coalesce(1)
+
+
+# ----------------------------------------------------------------------------------------------------------- around a run
+
+
+def _new_run_id(request: Request) -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{request.recipe_sha256[:8]}"
+
+
+def _finished_already(context: Context) -> dict[str, Any] | None:
+    """With ``--resume``, a complete output of the same recipe and inputs is the answer; another one is refused."""
+    published = context.folder.published()
+    if published is None or not context.request.resume:
+        return None
+    same = (
+        published.get("recipe_sha256") == context.request.recipe_sha256
+        and published.get("inputs_sha256") == context.inputs_digest
+        and published.get("job") == context.request.job
+    )
+    if not same:
+        changed = [k for k, v in (("recipe", context.request.recipe_sha256),) if published.get("recipe_sha256") != v]
+        changed += ["inputs"] if published.get("inputs_sha256") != context.inputs_digest else []
+        raise UsageError(
+            f"{context.folder.output} is complete and was made from something else: {', '.join(changed) or 'another job'} changed",
+            next_step="choose another --output",
+        )
+    say(f"already complete: run {published['run_id']}", finished=True)
+    return {**published, "already_complete": True}
+
+
+def _dry_run(context: Context) -> dict[str, Any]:
+    say("dry run: inputs are listed and checked, nothing is read or written")
+    for record in _inputs_by_source(context.inputs):
+        say(f"  source {record['source']}: {record['files']} files, {record['bytes']:,} bytes ({', '.join(record['formats'])})")
+    say(f"  steps: {', '.join(context.request.steps)}")
+    return {"dry_run": True, "inputs": _inputs_by_source(context.inputs), "steps": list(context.request.steps)}
+
+
+def print_funnel(ledger: Mapping[str, Any]) -> None:
+    """The ledger's stages as a table on standard output."""
+    print(funnel(ledger["stages"]))
