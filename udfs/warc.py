@@ -42,7 +42,7 @@ from urllib.parse import urlsplit
 
 from fastwarc.stream_io import Lz4Reader
 
-from udfs.http import BodyTooLarge, decode_body, dechunk, media_type, parse_headers, parse_response
+from udfs.http import BodyTooLarge, dechunk, decode_body, media_type, parse_headers, parse_response
 
 __all__ = ["ArchiveLimits", "Ignored", "Page", "Skipped", "read_archive", "read_records"]
 
@@ -121,7 +121,7 @@ _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _READ_BYTES = 1 << 16
-_LONGEST_START_LINE = 64 << 10
+_LONGEST_START_LINE = 16 << 10
 _PROBE_OUT_BYTES = 4096
 
 
@@ -157,7 +157,10 @@ class _Window:
             self._next = stream.tell()
             self._start = self._next
         self._remember = _READ_BYTES * 4 if self.seekable else remember
-        self.ended_at: int | None = None
+
+    def earliest(self) -> int:
+        """The first offset that can still be read."""
+        return 0 if self.seekable else self._start
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer only at the end of the file."""
@@ -189,7 +192,6 @@ class _Window:
     def _pull(self) -> bool:
         part = self._stream.read(_READ_BYTES)
         if not part:
-            self.ended_at = self._next
             return False
         self._data += part
         self._next += len(part)
@@ -404,6 +406,7 @@ def _opens_record(data: bytes) -> bool:
 
 def _find_gzip_record(window: _Window, offset: int, stop: int | None = None) -> int | None:
     """Offset of the first gzip member at or after `offset` (and before `stop`) that opens with a record header."""
+    offset = max(offset, window.earliest())
     while stop is None or offset < stop:
         part = window.read_at(offset, _READ_BYTES)
         if len(part) < 3:
@@ -822,10 +825,10 @@ _TEXT_TYPES = {
     "text/html", "application/xhtml+xml", "application/xhtml", "application/vnd.wap.xhtml+xml", "text/plain",
     "text/markdown", "text/x-markdown", "text/x-rst", "text/asciidoc",
 }  # fmt: skip
-_UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream", "unknown", "application/unknown",
-"unknown/unknown",
-                  "content/unknown", "application/x-unknown", "text/unknown", "text", "html", "no-type", "unk"}  # fmt:
-                  skip
+_UNKNOWN_TYPES = {
+    "", "application/octet-stream", "binary/octet-stream", "unknown", "application/unknown", "unknown/unknown",
+    "content/unknown", "application/x-unknown", "text/unknown", "text", "html", "no-type", "unk",
+}  # fmt: skip
 _BINARY_STARTS = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b\x08", b"RIFF", b"OggS",
                   b"ID3", b"BZh", b"7z\xbc\xaf", b"\x00\x00\x00\x18ftyp", b"\x00\x00\x00 ftyp", b"\xd0\xcf\x11\xe0",
                   b"wOFF", b"wOF2", b"\x00asm", b"\x7fELF", b"MZ\x90\x00")  # fmt: skip
@@ -969,8 +972,9 @@ def read_archive(
 ) -> Iterator[Event]:
     """Pages, ignored records and skipped ranges of an archive, in the order of the file.
 
-    The kind of file is told by its first bytes, never by its name. `size` is the file's, if known. `begin` and `end` bound
-    the records by their first byte, in stored bytes; the ranges of a partition of the file together give each event once.
+    The kind of file is told by its first bytes, never by its name. `size` is the file's, if known. `begin` and `end`
+    bound the records by their first byte, in stored bytes; the ranges of a partition of the file together give each
+    event once.
     `begin` > 0 needs a stream that can seek. Nothing in the bytes of a file raises; errors of the stream do.
     """
     limits = limits or ArchiveLimits()
@@ -1000,8 +1004,8 @@ def read_records(
 ) -> Iterator[Event]:
     """The records at the given (offset, length) pairs, as rows of a Common Crawl index name them.
 
-    Each pair gives at least one event; offsets are those of the file. A range that ends before its record does is reported
-    as `warc_truncated`.
+    Each pair gives at least one event; offsets are those of the file. A range that ends before its record does is
+    reported as `warc_truncated`.
     """
     for offset, length in ranges:
         stream.seek(offset)
@@ -1029,11 +1033,14 @@ def _deliver(reader: _RecordReader, limits: ArchiveLimits, lost: list[_Damaged])
 
 def _read_plain(window: _Window, limits: ArchiveLimits, begin: int, end: int | None) -> Iterator[Event]:
     run = _PlainRun(window, 0)
-    for event in _deliver(_RecordReader(run, limits, begin), limits, []):
+    lost: list[_Damaged] = []
+    for event in _deliver(_RecordReader(run, limits, begin), limits, lost):
         if end is not None and event.offset >= end:
             return
         if event.offset >= begin:
             yield event
+    if lost:
+        yield Skipped(run.offset(), window.end() - run.offset(), lost[0].reason, lost[0].detail)
 
 
 def _read_gzip(window: _Window, limits: ArchiveLimits, begin: int, end: int | None) -> Iterator[Event]:
