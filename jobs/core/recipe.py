@@ -31,7 +31,7 @@ from jobs.core.rule_names import NAME_PATTERN, RULES, lexicon_of
 ANONYMOUS_SOURCE = "input"
 """The name of the one source made of ``--input`` paths."""
 
-SOURCE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+SOURCE_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
 QUANTILE_PATTERN = r"^p(?:100|\d{1,2}(?:\.\d+)?)$"
 KEEP_PATTERN = r"^(?:source_rank|longest|newest|oldest|highest [a-z][a-z0-9_]*)$"
@@ -114,7 +114,22 @@ class _OffSchema:
 Names: TypeAlias = Annotated[tuple[str, ...], Field(strict=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
-Keep: TypeAlias = Annotated[tuple[Annotated[str, Field(pattern=KEEP_PATTERN)], ...], Field(strict=False, min_length=1)]
+
+
+def _check_keep(value: str) -> str:
+    if not re.match(KEEP_PATTERN, value):
+        raise PydanticCustomError(
+            "keep_criterion",
+            "must be source_rank, longest, newest, oldest or 'highest SIGNAL', not '{value}'",
+            {"value": value},
+        )
+    return value
+
+
+KeepCriterion: TypeAlias = Annotated[
+    str, AfterValidator(_check_keep), WithJsonSchema({"type": "string", "pattern": KEEP_PATTERN})
+]
+Keep: TypeAlias = Annotated[tuple[KeepCriterion, ...], Field(strict=False, min_length=1)]
 Scope: TypeAlias = Literal["global", "language", "source", "dump"]
 
 _KEEP_TEXT = (
@@ -303,7 +318,7 @@ class Ingest(Part):
     format: Format = Field("auto", description=_FORMAT_TEXT)
     fields: Fields = Field(Fields(), description="Source field names.")
     max_bad_fraction: Fraction = Field(
-        0.05, description="Largest share of records that may be unreadable before the job fails (exit 3)."
+        0.5, description="Largest share of records that may be unreadable before the job fails (exit 3)."
     )
     max_document_chars: Positive = Field(
         50_000_000, description="Longer documents (code points) go to quarantine as too_large."
@@ -323,14 +338,6 @@ class Ingest(Part):
 # --- languages, signals, audit, gates -------------------------------------------------------------------------------
 
 
-def _all_or_names(value: Any) -> Any:
-    if value == "all":
-        return value
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        raise PydanticCustomError("packs_type", "must be all or a list of language codes")
-    return tuple(value)
-
-
 class Languages(Part):
     """Which languages are told apart, kept, and judged by which pack (conf/languages)."""
 
@@ -347,11 +354,9 @@ class Languages(Part):
     min_score: Fraction = Field(
         0.0, description="A language detected with a lower score counts as undecided (und). See also language_score."
     )
-    packs: Annotated[
-        tuple[str, ...] | Literal["all"],
-        PlainValidator(_all_or_names),
-        WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}}]}),
-    ] = Field("all", description="Language packs in use: all, or a list of codes. Others get language-neutral rules.")
+    packs: Annotated[Names, BeforeValidator(_one_or_many)] = Field(
+        ("all",), description="Language packs in use: all, or a list of codes. Others get language-neutral rules."
+    )
     default: str | None = Field(
         None, description="Pack for documents whose language is not known because it was neither stated nor detected."
     )
@@ -813,6 +818,15 @@ class Steps(Part):
     def __contains__(self, name: object) -> bool:
         return name in self._order
 
+    def with_step(self, name: str, step: Part) -> Steps:
+        """These steps with one put in: in its old place, or before the first that follows it in ``STEP_ORDER``."""
+        changed = self.model_copy(update={name: step})
+        if name not in self._order:
+            later = STEP_ORDER[STEP_ORDER.index(name) :]
+            place = next((i for i, other in enumerate(self._order) if other in later), len(self._order))
+            changed._order = (*self._order[:place], name, *self._order[place:])
+        return changed
+
     @model_serializer(mode="wrap")
     def _in_order(self, handler: Any) -> dict[str, Any]:
         whole = handler(self)
@@ -929,3 +943,22 @@ def _all_rules(recipe: Recipe) -> Iterator[tuple[tuple[str, ...], dict[str, Boun
     for place, overrides in places:
         for name in RULES:
             yield (*place, name), overrides.rules(name)
+
+
+# --- language packs -------------------------------------------------------------------------------------------------
+
+
+class LanguagePack(Part):
+    """What is different about one language: its stop words, and rules that must be off or bounded otherwise.
+
+    A pack changes rules that a recipe has; it never adds one.
+    """
+
+    language: Annotated[str, Field(pattern=LANGUAGE_PATTERN)] = Field(description="ISO 639-1 code.")
+    name: str = Field(description="English name of the language.")
+    aliases: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...], Field(strict=False)] = Field(
+        (), description="Other codes and names that mean it in `language` columns, such as ISO 639-3 codes."
+    )
+    source: str = Field(description="Where the stop words and the bounds come from, and their licence.")
+    stop_words: Names = Field((), description="Stop words, lower-cased; empty where words are not written apart.")
+    steps: StepOverrides = Field(StepOverrides(), description="Rules that are off or bounded otherwise.")
