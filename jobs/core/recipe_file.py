@@ -477,7 +477,7 @@ def language_packs(recipe: Recipe) -> dict[str, LanguagePack]:
 class Resolved:
     """A recipe ready to run: everything it says, and the digest that stands for it.
 
-    ``as_dict`` is the whole of it as plain data (defaults filled in, language packs included) for the ledger; ``sha256``
+    ``as_dict`` is all of it as plain data (defaults filled in, language packs included) for the ledger; ``sha256``
     is its digest: independent of comments, formatting, key order and `extends`, dependent on the order of steps.
     """
 
