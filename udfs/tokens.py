@@ -200,7 +200,7 @@ def string_buffers(text: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.uint8],
     if pa.types.is_string_view(text.type) or pa.types.is_dictionary(text.type):
         text = text.cast(pa.large_string())
     if pa.types.is_string(text.type):
-        width = np.int32
+        width: type = np.int32
     elif pa.types.is_large_string(text.type):
         width = np.int64
     elif pa.types.is_null(text.type):
