@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
+import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +46,16 @@ def set_up_logging(*, log_format: str = "text", verbose: bool = False, log_file:
         record = logging.FileHandler(log_file, encoding="utf-8", delay=True)
         record.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(record)
+
+
+def log_file() -> Path:
+    """This process's log file: ``WINNOW_LOG_DIR``, else a folder of the user's among the machine's temporary files."""
+    folder = os.environ.get("WINNOW_LOG_DIR")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Path(folder or Path(tempfile.gettempdir()) / f"winnow-{user}") / f"winnow-{os.getpid()}.log"
 
 
 def say(message: str, **event: Any) -> None:

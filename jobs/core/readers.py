@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.core.arrow_map import map_in_arrow
 from jobs.core.documents import IGNORED, QUARANTINED, READ_ARROW, READ_SCHEMA
 from jobs.core.files import open_for_reading
 from jobs.core.inputs import ARCHIVE, JSON_LINES, PARQUET, Fields, InputFile, Source, lookup
@@ -59,10 +60,12 @@ OWN_COLUMNS = frozenset(
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """What one record may be: over ``max_document_chars`` it is quarantined as ``too_large``."""
+    """What one record may be (``ingest.max_*`` of the recipe); beyond that it is quarantined as ``too_large``."""
 
-    max_document_chars: int = 100_000_000
+    max_document_chars: int = 50_000_000
+    max_record_bytes: int = 256 << 20
     max_page_bytes: int = 64 << 20
+    max_inflate_ratio: float = 1000.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _read_chunks(
 
     planned = [(orjson.dumps(task).decode(),) for task in tasks]
     frame = spark.createDataFrame(spark.sparkContext.parallelize(planned, len(planned)), "task string")
-    return frame.mapInArrow(read, READ_SCHEMA)
+    return map_in_arrow(frame, read, READ_SCHEMA)
 
 
 def read_chunk(chunk: Chunk, fields: Fields, limits: ReadLimits, damage: str | None = None) -> Iterator[_Row]:
@@ -184,7 +187,11 @@ def read_chunk(chunk: Chunk, fields: Fields, limits: ReadLimits, damage: str | N
 
 
 def _archive_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Row]:
-    archive_limits = ArchiveLimits(max_page_bytes=limits.max_page_bytes)
+    archive_limits = ArchiveLimits(
+        max_record_bytes=limits.max_record_bytes,
+        max_body_bytes=limits.max_page_bytes,
+        max_inflate_ratio=limits.max_inflate_ratio,
+    )
     with open_for_reading(chunk.path) as stream:
         for item in read_archive(stream, size=chunk.size_bytes, limits=archive_limits):
             if isinstance(item, Page):

@@ -111,6 +111,26 @@ class _OffSchema:
         return {"anyOf": [*choices, {"enum": ["off", False]}]}
 
 
+class _OneOrManySchema:
+    """Lets the JSON Schema of a list allow one text in its place."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, dict(handler(core_schema))]}
+
+
+class _TextOrItemSchema:
+    """Lets the JSON Schema of a list of mappings allow texts, one or several, in their place."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema = dict(handler(core_schema))
+        schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
+        return {"anyOf": [{"type": "string"}, schema]}
+
+
+def _one_or_many(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 Names: TypeAlias = Annotated[tuple[str, ...], Field(strict=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
@@ -291,14 +311,10 @@ class SourceFields(Fields):
         return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
 
 
-def _one_or_many(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
 class Source(Part):
     """One named origin of documents."""
 
-    input: Annotated[Names, BeforeValidator(_one_or_many), Field(min_length=1)] = Field(
+    input: Annotated[Names, BeforeValidator(_one_or_many), Field(min_length=1), _OneOrManySchema()] = Field(
         description="Path, folder, glob or URI, or a list of them."
     )
     format: Format | None = Field(None, description=f"{_FORMAT_TEXT} Default: ingest.format.")
@@ -354,7 +370,7 @@ class Languages(Part):
     min_score: Fraction = Field(
         0.0, description="A language detected with a lower score counts as undecided (und). See also language_score."
     )
-    packs: Annotated[Names, BeforeValidator(_one_or_many)] = Field(
+    packs: Annotated[Names, BeforeValidator(_one_or_many), _OneOrManySchema()] = Field(
         ("all",), description="Language packs in use: all, or a list of codes. Others get language-neutral rules."
     )
     default: str | None = Field(
@@ -566,9 +582,9 @@ class Decontaminate(Part):
     ngram: Positive = Field(8, description="Words in an n-gram; 13 unless given for gopher and gpt3.")
     han_ngram: Positive = Field(16, description="Characters in an n-gram of Han text.")
     min_words: Positive = Field(8, description="Items with fewer words cannot be tested; they are listed.")
-    testsets: Annotated[tuple[TestSet, ...], BeforeValidator(_path_or_test_set), Field(strict=False)] = Field(
-        (), description="Test sets: paths, or mappings of path, layout and dataset."
-    )
+    testsets: Annotated[
+        tuple[TestSet, ...], BeforeValidator(_path_or_test_set), Field(strict=False), _TextOrItemSchema()
+    ] = Field((), description="Test sets: paths, or mappings of path, layout and dataset.")
     index: str | None = Field(
         None, description="Index written by `winnow decontaminate index`, instead of or beside testsets."
     )
@@ -884,6 +900,27 @@ class Recipe(Part):
     def rank_of(self, source: str) -> int:
         """The priority of one source among duplicates; the lowest is preferred."""
         return self.sources[source].rank if source in self.sources else 100
+
+    def idle_steps(self) -> dict[str, str]:
+        """Steps that will do nothing, and why: they have no list, test set or model to work with."""
+        steps, idle = self.steps, {}
+        content, tests = steps.filter_content, steps.decontaminate
+        if content and not (any(content.rules.values()) or content.url_lists or self.languages.keep is not None):
+            idle["filter_content"] = "names no rule, URL list or language to keep"
+        for name, part in steps.items():
+            if (
+                name in ("filter_quality", "filter_repetition")
+                and isinstance(part, Rules)
+                and not any(part.rules.values())
+            ):
+                idle[name] = "names no rule"
+        if steps.classify and not steps.classify.models:
+            idle["classify"] = "names no model"
+        if tests and not tests.testsets and tests.index is None:
+            idle["decontaminate"] = "names no test set: give --testsets or steps.decontaminate.testsets"
+        if steps.redact and not steps.redact.kinds:
+            idle["redact"] = "names no kind of personal data"
+        return {name: idle[name] for name in steps.names if name in idle}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:

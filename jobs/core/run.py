@@ -37,10 +37,11 @@ from jobs.core.outcome import (
 )
 from jobs.core.readers import ReadLimits, read_documents
 from jobs.core.recipe import Recipe
+from jobs.core.recipe_file import Resolved
 from jobs.core.rowwise import RowSteps, reader_sources, row_steps
 from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
 
-SCRATCH_COMPRESSION = "lz4raw"  # read once or twice and thrown away: speed counts, not size
+SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed counts, not size
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ class Request:
     """One command: what to run on what, into where."""
 
     job: str
-    recipe: Recipe
-    recipe_sha256: str
-    recipe_as_dict: Mapping[str, Any]
+    resolved: Resolved
     steps: tuple[str, ...]
     output: str
     resume: bool = False
@@ -84,6 +83,16 @@ class Request:
     dry_run: bool = False
     run_id: str | None = None
     paranoid: bool = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, with the command line's inputs and overrides."""
+        return self.resolved.recipe
+
+    @property
+    def recipe_sha256(self) -> str:
+        """The digest of all that the recipe says."""
+        return self.resolved.sha256
 
 
 @dataclass
@@ -124,7 +133,7 @@ def execute(
         folder,
         checked,
         input_files.digest_of_inputs(checked),
-        row_steps(request.recipe, request.steps, prepared_steps or {}),
+        row_steps(request.resolved, request.steps, prepared_steps),
     )
     if request.dry_run:
         return _dry_run(context)
@@ -174,7 +183,7 @@ def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFol
     request = context.request
     parts = fingerprint(
         inputs=context.inputs_digest,
-        recipe=context.steps.part_of(request.recipe),
+        recipe=context.steps.part(),
         steps=context.steps.names,
         sampling=[request.sample, request.limit],
         definitions={name: DEFINITION_VERSIONS[name] for name in context.steps.names},
@@ -187,7 +196,7 @@ def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFol
         with progress(context.spark, "rows"):
             rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
             committed = context.spark.read.parquet(folder.table("rows"))
-            counts = _count_rows(committed)
+            counts = _count_rows(committed, context.steps)
         observed = observation.get
         return {"read": int(observed["read"]), "repaired": int(observed["repaired"] or 0), **counts}
 
@@ -203,7 +212,10 @@ def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFol
 def _build_rows(context: Context, prepared: Mapping[str, StageFolder], observation: Observation) -> DataFrame:
     request, recipe = context.request, context.request.recipe
     limits = ReadLimits(
-        max_document_chars=recipe.ingest.max_document_chars, max_page_bytes=recipe.ingest.max_page_bytes
+        max_document_chars=recipe.ingest.max_document_chars,
+        max_record_bytes=recipe.ingest.max_record_bytes,
+        max_page_bytes=recipe.ingest.max_page_bytes,
+        max_inflate_ratio=recipe.ingest.max_inflate_ratio,
     )
     chosen = _sampled_archives(context.inputs, request.sample)
     documents = read_documents(context.spark, chosen, reader_sources(recipe), limits)
@@ -219,7 +231,7 @@ def _build_rows(context: Context, prepared: Mapping[str, StageFolder], observati
     documents = documents.observe(
         observation, F.count(F.lit(1)).alias("read"), F.sum("origin.repaired").alias("repaired")
     )
-    return context.steps.apply(documents, recipe, prepared)
+    return context.steps.apply(documents, prepared)
 
 
 def _is_archive_row(context: Context) -> Any:
@@ -241,11 +253,14 @@ def _sampled_archives(inputs: Sequence[InputFile], sample: float | None) -> list
     return [f for f in inputs if f.format != input_files.ARCHIVE or f.path in taken]
 
 
-def _count_rows(committed: DataFrame) -> dict[str, Any]:
+def _count_rows(committed: DataFrame, steps: RowSteps) -> dict[str, Any]:
     """Counts of what was committed, in one small job over a few columns: by outcome and stage, and by rule."""
     words = F.sum("signals.word_count") if _has_word_count(committed) else F.lit(None)
     by_stage = committed.groupBy("outcome", "stage").agg(
-        F.count(F.lit(1)).alias("documents"), F.sum("text_bytes").alias("bytes"), words.cast("long").alias("words")
+        F.count(F.lit(1)).alias("documents"),
+        F.sum("text_bytes").alias("bytes"),
+        words.cast("long").alias("words"),
+        F.count_if(steps.rules.unsupported_language(F.col("language"))).alias("unsupported_language"),
     )
     reasons = F.when(F.col("outcome") == REMOVED, F.col("reasons.rule")).otherwise(F.array(F.col("origin.reason")))
     by_rule = (
@@ -294,6 +309,8 @@ def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccou
         accounts[-1].kept = int(kept_rows["documents"])
     accounts[0].bytes = total_bytes(f.info for f in context.inputs)
     accounts[0].facts["repaired_utf8"] = facts["repaired"]
+    judged = [row for row in facts["by_stage"] if row["outcome"] in (KEPT, REMOVED)]
+    accounts[0].facts["unsupported_language"] = sum(row["unsupported_language"] for row in judged)
     running = int(kept_rows["bytes"] or 0), int(kept_rows.get("words") or 0)
     for account in reversed(accounts):
         removed_rows = by_stage.get((account.stage, REMOVED), {})
@@ -327,7 +344,7 @@ def _set_step(
 ) -> tuple[StageFolder, dict[str, Any]]:
     parameters = getattr(context.request.recipe.steps, name)
     parts = fingerprint(
-        rows=context.steps.part_of(context.request.recipe),
+        rows=context.steps.part(),
         inputs=context.inputs_digest,
         sampling=[context.request.sample, context.request.limit],
         recipe=parameters.model_dump(mode="json"),
@@ -436,7 +453,7 @@ def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "job": request.job,
-        "recipe": dict(request.recipe_as_dict),
+        "recipe": dict(request.resolved.as_dict),
         "recipe_sha256": request.recipe_sha256,
         "code_version": code_version(),
         "definition_versions": {name: DEFINITION_VERSIONS[name] for name in request.steps if name in DEFINITION_VERSIONS},
@@ -502,7 +519,7 @@ def _publish(
                 frame.write.parquet(out.table(table))
     _check_published(context, out, ledger)
     if context.request.paranoid:
-        ledger["paranoid"] = context.steps.re_decide(context.spark, rows, recipe)
+        ledger["paranoid"] = context.steps.re_decide(rows)
     ledger["seconds"] = round(time.time() - datetime.fromisoformat(ledger["started"]).timestamp(), 3)
     context.folder.publish(ledger)
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jobs.core.console import log_file
 from jobs.core.java import ensure_java
+from jobs.core.recipe_file import conf_path
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,14 +68,20 @@ def build_session(
     builder = SparkSession.builder.appName(app_name).master(chosen_master)
     if chosen_master.startswith("local"):
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    for key, value in DEFAULT_SETTINGS.items():
+    for key, value in {**DEFAULT_SETTINGS, **_quiet_jvm()}.items():
         if not submitted.contains(key):
             builder = builder.config(key, value)
     for key, value in {**(settings or {}), **REQUIRED_SETTINGS}.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
-    return spark
+    return builder.getOrCreate()
+
+
+def _quiet_jvm() -> dict[str, str]:
+    """The JVM's log goes to a file beside ours: a stack of the JVM on the screen helps nobody who did not ask for it."""
+    configuration = conf_path("spark", "log4j2.properties")
+    jvm_log = log_file().with_suffix(".jvm.log")
+    options = f"-Dlog4j2.configurationFile={configuration} -Dwinnow.jvm.log={jvm_log}"
+    return {"spark.driver.extraJavaOptions": options}
 
 
 @contextmanager

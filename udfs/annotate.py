@@ -1,0 +1,141 @@
+"""Everything that is measured on a document, in one crossing: key, language, content, edits, quality, repetition.
+
+A *plan* lists the row-wise steps of a recipe in order. Steps that edit text cut it into segments, and each segment is measured on the
+text as it stands there; the last text comes back only if a step edits. A batch of documents comes in as Arrow arrays, one struct array
+goes out: signals, and nothing else that grows with the text unless it was edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from udfs.document_key import document_keys
+
+TEXT_EDITS = ("repair_unicode", "edit_lines", "redact")
+LANGUAGE_FIELDS = (("language", pa.string()), ("language_score", pa.float64()), ("second_language", pa.string()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure and edit, in order; plain values, so that it travels to workers as it is.
+
+    ``steps`` are (name, options). ``stop_words`` are per language; ``default_language`` judges documents whose language is not known.
+    """
+
+    steps: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    detect_language: bool = False
+    language_backend: str = "winnow"
+    min_language_score: float = 0.0
+    stop_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default_language: str | None = None
+
+    @property
+    def edits_text(self) -> bool:
+        """Whether a step of the plan changes the text."""
+        return any(name in TEXT_EDITS for name, _ in self.steps)
+
+
+def annotate(
+    plan: Plan,
+    key: pa.Array,
+    id_: pa.Array,
+    url: pa.Array,
+    text: pa.Array,
+    content: pa.Array | None,
+    language: pa.Array,
+) -> pa.StructArray:
+    """Measure a batch of documents.
+
+    Args:
+        plan: What to do, in order.
+        key: Keys where they are known already, ``binary``; NULL ones are computed from the columns as they come in.
+        id_, url, text: The document's columns, ``string``; NULL text is a document that is not to be measured.
+        content: The raw page that the key of a document without key stands on, ``binary``, or None.
+        language: The language that the source states, NULL where it states none.
+
+    Returns:
+        A struct array of the same length: ``key``, ``language``, ``language_score``, ``second_language``, ``text`` if the plan edits
+        text, ``cuts`` if lines were cut, and ``signals``, a struct of one field per signal.
+    """
+    raw = text if content is None else pc.coalesce(content, text.cast(content.type))
+    out: dict[str, pa.Array] = {"key": document_keys(id_, url, raw, key)}
+    signals: dict[str, pa.Array] = {}
+    spoken: dict[str, pa.Array] | None = None
+    pending: list[str] = []
+    for name, options in plan.steps:
+        if name != "repair_unicode" and spoken is None:
+            spoken = _languages(plan, text, language)
+        if name in MEASURED_TOGETHER:
+            pending.append(name)
+            continue
+        signals |= _measure(plan, text, pending, spoken)
+        pending = []
+        text, more = _STEPS[name](text, url, options)
+        signals |= more
+    if spoken is None:
+        spoken = _languages(plan, text, language)
+    signals |= _measure(plan, text, pending, spoken)
+    out |= spoken
+    if plan.edits_text:
+        out["text"] = text
+    if signals:
+        out["signals"] = pa.StructArray.from_arrays(list(signals.values()), names=list(signals))
+    return pa.StructArray.from_arrays(list(out.values()), names=list(out))
+
+
+MEASURED_TOGETHER = ("filter_quality", "filter_repetition")
+
+
+def _measure(
+    plan: Plan, text: pa.Array, steps: list[str], spoken: Mapping[str, pa.Array] | None
+) -> dict[str, pa.Array]:
+    if not steps:
+        return {}
+    from udfs.signals import measure
+
+    language = spoken["language"] if spoken is not None else None
+    return measure(text, steps=steps, stop_words=_stop_words(plan), language=language)
+
+
+def _languages(plan: Plan, text: pa.Array, stated: pa.Array) -> dict[str, pa.Array]:
+    """The language of each document: as the source states it, else as detected; too unsure a detection is ``und``."""
+    nothing = pa.nulls(len(text), pa.float64())
+    if not plan.detect_language:
+        return {"language": stated, "language_score": nothing, "second_language": pa.nulls(len(text), pa.string())}
+    from udfs.language import detect
+
+    unknown = pc.if_else(pc.is_valid(stated), pa.scalar(None, pa.string()), text)
+    found = detect(unknown) if plan.language_backend == "winnow" else detect(unknown, backend=plan.language_backend)
+    sure = pc.greater_equal(found.score, plan.min_language_score)
+    detected = pc.if_else(sure, found.language, pa.scalar("und"))
+    return {
+        "language": pc.coalesce(stated, detected),
+        "language_score": found.score,
+        "second_language": found.second,
+    }
+
+
+@lru_cache(maxsize=8)
+def _stop_words_of(lists: tuple[tuple[str, tuple[str, ...]], ...], default: str | None) -> Any:
+    from udfs.signals import StopWords
+
+    return StopWords.from_lists({code: list(words) for code, words in lists}, default=default)
+
+
+def _stop_words(plan: Plan) -> Any:
+    return _stop_words_of(tuple(sorted((c, tuple(w)) for c, w in plan.stop_words.items())), plan.default_language)
+
+
+def output_type(plan: Plan) -> pa.StructType:
+    """The Arrow type of what ``annotate`` gives for this plan: learnt from an empty batch, so that no type is written twice."""
+    empty, binary = pa.array([], pa.string()), pa.array([], pa.binary())
+    return annotate(plan, binary, empty, empty, empty, None, empty).type
+
+
+_STEPS: dict[str, Any] = {}
