@@ -97,6 +97,7 @@ class Profiles:
     kept_languages: tuple[str, ...] | None
     blocks_urls: bool
     step_order: tuple[str, ...]
+    rule_order: Mapping[str, tuple[str, ...]]
 
     def number(self, source: str | None, language: str | None) -> int:
         """The index of the profile of a document."""
@@ -109,12 +110,9 @@ class Profiles:
         """The profile of a document."""
         return self.profiles[self.number(source, language)]
 
-    def rules_of(self, step: str) -> list[str]:
+    def rules_of(self, step: str) -> tuple[str, ...]:
         """Every rule of a step that some profile has, in the order in which reasons are listed."""
-        names: dict[str, None] = {}
-        for profile in self.profiles:
-            names.update(dict.fromkeys(profile.limits(step)))
-        return list(names)
+        return self.rule_order.get(step, ())
 
     def quantiles(self) -> list[tuple[str, str]]:
         """(signal, quantile) for every bound that is a quantile: to be measured before documents are judged."""
@@ -185,7 +183,15 @@ def bounds_for(recipe: Recipe, packs: Mapping[str, LanguagePack]) -> Profiles:
         kept_languages=recipe.languages.keep,
         blocks_urls=bool(content and content.url_lists),
         step_order=recipe.steps.names,
+        rule_order={step: _rule_order(step, rules, distinct) for step, rules in defaults.items()},
     )
+
+
+def _rule_order(step: str, defaults: Iterable[str], profiles: Iterable[Profile]) -> tuple[str, ...]:
+    """The recipe's rules in its order, then those that languages and sources add; unused ones are left out."""
+    stated = [list(profile.limits(step)) for profile in profiles]
+    used = {rule for rules in stated for rule in rules}
+    return tuple(rule for rule in dict.fromkeys([*defaults, *(r for rules in stated for r in rules)]) if rule in used)
 
 
 def _default_rules(recipe: Recipe) -> dict[str, dict[str, Bounds]]:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -70,7 +70,7 @@ class RecipeError(ConfigurationError):
         self.problems = tuple(sorted(set(problems)))
         count = len(self.problems)
         super().__init__(
-            "\n".join(map(str, self.problems)),
+            f"{count} problem{'' if count == 1 else 's'}:\n" + "\n".join(map(str, self.problems)),
             next_step=f"correct the {'problem' if count == 1 else f'{count} problems'} above; "
             "`winnow validate` checks a recipe without running it",
         )
@@ -462,6 +462,25 @@ def load_language_pack(code: str) -> LanguagePack:
     return pack
 
 
+def _missing_packs(document: Document) -> Iterator[Problem]:
+    """Packs that a recipe names and the package does not have, found in data that has not been checked yet."""
+    languages = document.data.get("languages") if isinstance(document.data, dict) else None
+    packs = languages.get("packs") if isinstance(languages, dict) else None
+    named: list[tuple[KeyPath, Any]] = []
+    if isinstance(packs, list):
+        named += [(("languages", "packs", place), code) for place, code in enumerate(packs)]
+    if isinstance(languages, dict):
+        named.append((("languages", "default"), languages.get("default")))
+    known = shipped_languages()
+    for path, code in named:
+        if isinstance(code, str) and code not in known and code != "all":
+            yield Problem(
+                document.place_of_value(path),
+                path_text(path),
+                f"there is no language pack {code}{closest(code, known)}; there are {', '.join(known)}",
+            )
+
+
 def language_packs(recipe: Recipe) -> dict[str, LanguagePack]:
     """The packs that a recipe uses, by language code, in the order of the codes."""
     wanted = set(shipped_languages() if "all" in recipe.languages.packs else recipe.languages.packs)
@@ -498,6 +517,7 @@ def resolve_recipe(name_or_path: str, overrides: Iterable[str] = (), *, opener: 
     if document.data is not None:
         for override in overrides:
             apply_override(document, override)
+    document.problems += _missing_packs(document)
     return resolved(check(Recipe, document), files=tuple(chain))
 
 
