@@ -31,7 +31,11 @@ def usage() -> str:
     """The list of commands."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()]
-    return "usage: winnow COMMAND …\n\n" + "\n".join(lines) + "\n\nwinnow COMMAND --help shows a command's arguments and an example."
+    return (
+        "usage: winnow COMMAND …\n\n"
+        + "\n".join(lines)
+        + "\n\nwinnow COMMAND --help shows a command's arguments and an example."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
-"""Turn raw pages into text: headings, lists, tables and indentation kept (Gopher, arXiv 2112.11446, appendix A.1: text extraction).
+"""Turn raw pages into text: headings, lists, tables and indentation kept (Gopher, arXiv 2112.11446, appendix A.1: text
+extraction).
 
-Takes documents with ``content``; gives them with ``text``; a page without text is removed as ``extract_empty``, one that breaks the
-parser is quarantined. Shuffles nothing.
+Takes documents with ``content``; gives them with ``text``; a page without text is removed as ``extract_empty``, one
+that breaks the parser is quarantined. Shuffles nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Remove harmful pages and unwanted languages (Gopher, arXiv 2112.11446, appendix A.1: content filtering).
 
-Takes documents; gives them with their language, content signals and reasons. Lists are shipped once per machine. Shuffles nothing.
+Takes documents; gives them with their language, content signals and reasons. Lists are shipped once per machine.
+Shuffles nothing.
 """
 
 from __future__ import annotations

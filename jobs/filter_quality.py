@@ -17,7 +17,7 @@ from jobs.core.rowwise import row_steps
 JOB = Job(
     name="filter-quality",
     summary="Remove documents that break quality rules.",
-    example="winnow filter-quality --recipe gopher --input texts/kept --output clean --set steps.filter_quality.word_count.min=40",
+    example="winnow filter-quality --recipe gopher --input texts/kept --output clean",
     steps=("filter_quality",),
 )
 

@@ -1,6 +1,7 @@
 """Read archives, JSON Lines and Parquet into documents (docs/architecture.md, "documents").
 
-Takes files of any mixture; gives documents with their raw pages, and what is none, with file and offset. Shuffles nothing.
+Takes files of any mixture; gives documents with their raw pages, and what is none, with file and offset. Shuffles
+nothing.
 """
 
 from __future__ import annotations

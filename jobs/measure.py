@@ -1,8 +1,9 @@
 """Write each document's signals: ``winnow measure``.
 
-Takes documents of any format; gives one JSON object a line, ``{"id", "signals": {name: value}}``, in the order of the files, on standard
-output or in a file. Without a recipe all text signals are measured and the English lists apply. Shuffles nothing; signals of a large
-input should be written to a folder by ``winnow run`` instead, which keeps them in Parquet.
+Takes documents of any format; gives one JSON object a line, ``{"id", "signals": {name: value}}``, in the order of the
+files, on standard output or in a file. Without a recipe all text signals are measured and the English lists apply.
+Shuffles nothing; signals of a large input should be written to a folder by ``winnow run`` instead, which keeps them in
+Parquet.
 """
 
 from __future__ import annotations
@@ -38,10 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> command.Parser:
     arguments = command.parser("measure", "Write each document's signals as JSON Lines.", EXAMPLE)
-    arguments.add_argument("--input", metavar="PATH", nargs="+", action="extend", required=True, help="files, folders or globs")
+    arguments.add_argument(
+        "--input", metavar="PATH", nargs="+", action="extend", required=True, help="files, folders or globs"
+    )
     arguments.add_argument("--output", metavar="FILE", help="JSON Lines file to write (default: standard output)")
-    arguments.add_argument("--recipe", metavar="R", help="measure what this recipe measures (default: all text signals, English lists)")
-    arguments.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="override one key")
+    arguments.add_argument(
+        "--recipe", metavar="R", help="measure what this recipe measures (default: all text signals, English lists)"
+    )
+    arguments.add_argument(
+        "--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="override one key"
+    )
     command.add_spark_arguments(arguments)
     command.add_log_arguments(arguments)
     return arguments

@@ -1,7 +1,7 @@
 """The whole recipe in one run: ``winnow run``.
 
-Takes raw archives and documents; gives ``kept``, ``removed``, ``quarantine``, ``signals`` and the ledger. Row-wise steps share one pass
-over the text and shuffle nothing; each dedup step shuffles what its own docstring states.
+Takes raw archives and documents; gives ``kept``, ``removed``, ``quarantine``, ``signals`` and the ledger. Row-wise
+steps share one pass over the text and shuffle nothing; each dedup step shuffles what its own docstring states.
 """
 
 from __future__ import annotations

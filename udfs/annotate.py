@@ -1,13 +1,13 @@
 """Everything that is measured on a document, in one crossing: key, language, content, edits, quality, repetition.
 
-A *plan* lists the row-wise steps of a recipe in order. Steps that edit text cut it into segments, and each segment is measured on the
-text as it stands there; the last text comes back only if a step edits. A batch of documents comes in as Arrow arrays, one struct array
-goes out: signals, and nothing else that grows with the text unless it was edited.
+A *plan* lists the row-wise steps of a recipe in order. Steps that edit text cut it into segments, and each segment is
+measured on the text as it stands there; the last text comes back only if a step edits. A batch of documents comes in as
+Arrow arrays, one struct array goes out: signals, and nothing else that grows with the text unless it was edited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,8 @@ LANGUAGE_FIELDS = (("language", pa.string()), ("language_score", pa.float64()), 
 class Plan:
     """What to measure and edit, in order; plain values, so that it travels to workers as it is.
 
-    ``steps`` are (name, options). ``stop_words`` are per language; ``default_language`` judges documents whose language is not known.
+    ``steps`` are (name, options). ``stop_words`` are per language; ``default_language`` judges documents whose language
+    is not known.
     """
 
     steps: tuple[tuple[str, Mapping[str, Any]], ...] = ()
@@ -60,8 +61,8 @@ def annotate(
         language: The language that the source states, NULL where it states none.
 
     Returns:
-        A struct array of the same length: ``key``, ``language``, ``language_score``, ``second_language``, ``text`` if the plan edits
-        text, ``cuts`` if lines were cut, and ``signals``, a struct of one field per signal.
+        A struct array of the same length: ``key``, ``language``, ``language_score``, ``second_language``, ``text`` if the
+        plan edits text, and ``signals``, a struct of one field per signal.
     """
     raw = text if content is None else pc.coalesce(content, text.cast(content.type))
     out: dict[str, pa.Array] = {"key": document_keys(id_, url, raw, key)}
@@ -111,7 +112,7 @@ def _languages(plan: Plan, text: pa.Array, stated: pa.Array) -> dict[str, pa.Arr
     from udfs.language import detect
 
     unknown = pc.if_else(pc.is_valid(stated), pa.scalar(None, pa.string()), text)
-    found = detect(unknown) if plan.language_backend == "winnow" else detect(unknown, backend=plan.language_backend)
+    found = detect(unknown, backend="profiles" if plan.language_backend == "winnow" else plan.language_backend)
     sure = pc.greater_equal(found.score, plan.min_language_score)
     detected = pc.if_else(sure, found.language, pa.scalar("und"))
     return {
@@ -133,9 +134,30 @@ def _stop_words(plan: Plan) -> Any:
 
 
 def output_type(plan: Plan) -> pa.StructType:
-    """The Arrow type of what ``annotate`` gives for this plan: learnt from an empty batch, so that no type is written twice."""
+    """The Arrow type of what ``annotate`` gives for this plan: learnt from an empty batch, so that no type is written
+    twice.
+    """
     empty, binary = pa.array([], pa.string()), pa.array([], pa.binary())
     return annotate(plan, binary, empty, empty, empty, None, empty).type
 
 
-_STEPS: dict[str, Any] = {}
+# ------------------------------------------------------------------------------------- steps that are not only measured
+# Each takes (text, url, options of the recipe) and gives the text as it is from there on and the step's signals.
+
+
+def _filter_content(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
+    return text, {}
+
+
+def _edit_lines(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
+    from udfs.lines import LineRules, edit_lines
+
+    known = {name: options[name] for name in LineRules.__dataclass_fields__ if name in options}
+    edits = edit_lines(text, LineRules(**known))
+    return edits.text, edits.signals
+
+
+_STEPS: Mapping[str, Callable[..., tuple[pa.Array, dict[str, pa.Array]]]] = {
+    "filter_content": _filter_content,
+    "edit_lines": _edit_lines,
+}

@@ -1,8 +1,9 @@
 """The key of a document: a 128-bit digest that stands for its identity in every join.
 
-Definition (docs/architecture.md, "documents"): BLAKE2b-128 over id, url and raw content (else text), each field as a presence byte, a
-64-bit little-endian length and its bytes, after UTF-8 repair. It depends on the document alone, never on file names, order or
-partitions, and equal documents have equal keys: at 10^10 documents the odds of one accidental match are about 10^-19.
+Definition (docs/architecture.md, "documents"): BLAKE2b-128 over id, url and raw content (else text), each field as a
+presence byte, a 64-bit little-endian length and its bytes, after UTF-8 repair. It depends on the document alone, never
+on file names, order or partitions, and equal documents have equal keys: at 10^10 documents the odds of one accidental
+match are about 10^-19.
 """
 
 from __future__ import annotations

@@ -35,9 +35,12 @@ def extract_pages(
         return pa.nulls(len(content), PAGE_TYPE)
     from udfs.html import extract
 
-    pages = extract(content.take(places), content_type.take(places), url.take(places), options)
+    pages = extract(content.take(places), content_type.take(places), url.take(places), _options(options))
     stated = [pages.field(name).to_pylist() for name in STATED]
-    merged = [_merged(known, dict(zip(STATED, facts, strict=True))) for known, *facts in zip(metadata.take(places).to_pylist(), *stated, strict=True)]
+    merged = [
+        _merged(known, dict(zip(STATED, facts, strict=True)))
+        for known, *facts in zip(metadata.take(places).to_pylist(), *stated, strict=True)
+    ]
     found = pa.StructArray.from_arrays(
         [
             pages.field("text").cast(pa.string()),
@@ -50,8 +53,21 @@ def extract_pages(
     )
     if len(places) == len(content):
         return found
-    back = pc.if_else(present, pc.subtract(pc.cumulative_sum(pc.cast(present, pa.int64())), 1), pa.scalar(None, pa.int64()))
+    back = pc.if_else(
+        present, pc.subtract(pc.cumulative_sum(pc.cast(present, pa.int64())), 1), pa.scalar(None, pa.int64())
+    )
     return found.take(back)
+
+
+def _options(step: Mapping[str, Any]) -> Any:
+    """The recipe's ``extract_text`` step as the extractor's options."""
+    from udfs.html import ExtractOptions
+
+    renamed = {"timeout_seconds": "cpu_seconds", "sandbox": "sandboxed"}
+    values = {renamed.get(name, name): value for name, value in step.items()}
+    return ExtractOptions(
+        **{name: value for name, value in values.items() if name in ExtractOptions.__dataclass_fields__}
+    )
 
 
 def _merged(known: str | None, facts: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """``DataFrame.mapInArrow`` without pandas.
 
-PySpark 4.3 asks for pandas on the driver before it builds any ``mapInArrow`` plan, although neither the driver nor the workers use it.
-Winnow needs no pandas, so it builds the same plan from the same parts. Checked against pyspark 4.3.0 (``pyspark/sql/pandas/map_ops.py``);
-a test compares the result with what the function gives when it is called directly.
+PySpark 4.3 asks for pandas on the driver before it builds any ``mapInArrow`` plan, although neither the driver nor the
+workers use it. Winnow needs no pandas, so it builds the same plan from the same parts. Checked against pyspark 4.3.0
+(``pyspark/sql/pandas/map_ops.py``); a test compares the result with what the function gives when it is called directly.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.pandas.functions import vectorized_udf
+from pyspark.sql.pandas.functions import vectorized_udf  # type: ignore[attr-defined]
 from pyspark.sql.types import StructType
 from pyspark.util import PythonEvalType
 

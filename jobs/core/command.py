@@ -1,7 +1,8 @@
 """The command line that all jobs share: arguments, logging, and how a command ends.
 
-Exit codes (docs/faults.md): 0 done, 1 bug, 2 usage or configuration, 3 input contract, 4 gate, 5 conflict, 6 resources, 130 interrupted.
-The last line on stderr says what happened and what to do next; a traceback goes to the log file, and to the screen with ``--verbose``.
+Exit codes (docs/faults.md): 0 done, 1 bug, 2 usage or configuration, 3 input contract, 4 gate, 5 conflict, 6 resources,
+130 interrupted. The last line on stderr says what happened and what to do next; a traceback goes to the log file, and
+to the screen with ``--verbose``.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ def parser(name: str, description: str, example: str) -> Parser:
 def add_recipe_arguments(arguments: argparse.ArgumentParser, *, default: str | None = None) -> None:
     """``--recipe`` and ``--set``."""
     arguments.add_argument(
-        "--recipe", metavar="R", default=default, required=default is None, help="recipe: a name (gopher, fineweb) or a path"
+        "--recipe",
+        metavar="R",
+        default=default,
+        required=default is None,
+        help="recipe: a name (gopher, fineweb) or a path",
     )
     arguments.add_argument(
         "--set",
@@ -66,7 +71,9 @@ def add_recipe_arguments(arguments: argparse.ArgumentParser, *, default: str | N
 
 def add_spark_arguments(arguments: argparse.ArgumentParser) -> None:
     """``--master`` and ``--conf``."""
-    arguments.add_argument("--master", metavar="M", help="Spark master (default: the one of spark-submit, else all local cores)")
+    arguments.add_argument(
+        "--master", metavar="M", help="Spark master (default: the one of spark-submit, else all local cores)"
+    )
     arguments.add_argument(
         "--conf", metavar="K=V", action="append", default=[], help="a Spark setting (may be repeated)"
     )

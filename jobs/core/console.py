@@ -1,4 +1,6 @@
-"""What a person sees while a job runs: one line a stage, on a terminal with a live count; plain or JSON lines elsewhere."""
+"""What a person sees while a job runs: one line a stage, on a terminal with a live count; plain or JSON lines
+elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The version of each step's definition: bumped when, and only when, its results change.
 
-It is part of a stage's fingerprint, so that a resumed run does not mix results of two definitions; the release number is not. A test
-compares each step's results on a fixed corpus with a digest kept beside this number.
+It is part of a stage's fingerprint, so that a resumed run does not mix results of two definitions; the release number
+is not. A test compares each step's results on a fixed corpus with a digest kept beside this number.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ REASONS_TYPE = ArrayType(
     )
 )
 
-# What a reader says of a row that is no document: where it stood in which file, and why. `outcome` is NULL for documents.
+# What a reader says of a row that is no document: where it stood in which file, and why. `outcome` is NULL for
+# documents.
 ORIGIN_SCHEMA = StructType(
     [
         StructField("outcome", StringType()),
@@ -96,7 +97,7 @@ def user_columns(documents: DataFrame, *, besides: tuple[str, ...] = ()) -> list
 def with_copy(committed: DataFrame) -> DataFrame:
     """Add ``copy``: the address of a row among rows with equal keys, from its place in a committed file.
 
-    (key, copy) names one row of an immutable, committed data set. The address never decides between documents that differ: it is the
-    last tie-break, after every content column.
+    (key, copy) names one row of an immutable, committed data set. The address never decides between documents that
+    differ: it is the last tie-break, after every content column.
     """
     return committed.withColumn("copy", F.xxhash64(F.col("_metadata.file_name"), F.col("_metadata.row_index")))

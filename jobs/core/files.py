@@ -1,8 +1,8 @@
 """Files, by any path that Hadoop or Arrow knows: the one place that opens, lists, moves and deletes.
 
-Two sides need files. The driver lists inputs and publishes results: it goes through the Hadoop FileSystem API, which is what Spark
-itself uses, so every URI that Spark can read works. Python workers read archives and JSON Lines: they have no JVM and go through
-``pyarrow.fs``; ``WORKER_FILE_SYSTEMS`` names the opener of each scheme.
+Two sides need files. The driver lists inputs and publishes results: it goes through the Hadoop FileSystem API, which is
+what Spark itself uses, so every URI that Spark can read works. Python workers read archives and JSON Lines: they have
+no JVM and go through ``pyarrow.fs``; ``WORKER_FILE_SYSTEMS`` names the opener of each scheme.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FileInfo:
     modified_ms: int
 
 
-# ---------------------------------------------------------------------------------------------------------------- workers
+# -------------------------------------------------------------------------------------------------------------- workers
 
 
 def _local(path: str) -> tuple[pafs.FileSystem, str]:
@@ -76,7 +76,9 @@ def scheme_of(path: str) -> str:
 
 
 def worker_file_system(path: str) -> tuple[pafs.FileSystem, str]:
-    """The Arrow file system for ``path`` and the path inside it. Raises ``InputContractError`` for a scheme without an opener."""
+    """The Arrow file system for ``path`` and the path inside it. Raises ``InputContractError`` for a scheme without an
+    opener.
+    """
     scheme = scheme_of(path)
     if scheme not in WORKER_FILE_SYSTEMS:
         known = ", ".join(sorted(s for s in WORKER_FILE_SYSTEMS if s))
@@ -90,7 +92,7 @@ def open_for_reading(path: str) -> pa.NativeFile:
     return file_system.open_input_file(inner)
 
 
-# ----------------------------------------------------------------------------------------------------------------- driver
+# --------------------------------------------------------------------------------------------------------------- driver
 
 
 class DriverFiles:
@@ -182,7 +184,7 @@ class DriverFiles:
             stream.close()
 
     def write_text(self, path: str, text: str, *, overwrite: bool = True) -> bool:
-        """Write a small text file in one go. With ``overwrite=False`` an existing file is left and the answer is False."""
+        """Write a small text file in one go; with ``overwrite=False`` an existing file is left, and that is said by False."""
         file_system = self._file_system(path)
         exists_error = "FileAlreadyExistsException"
         try:

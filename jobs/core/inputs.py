@@ -1,8 +1,9 @@
 """Which files a run reads, what they are, and whether they keep the input contract, before any work starts.
 
-Every input file is listed and named with its source and format. Footers of Parquet files and a sample of lines of JSON Lines files are
-checked here: a renamed column or a column of another type ends the run with the file, the column and the types (docs/faults.md, F3)
-instead of becoming NULLs. A damaged file is no breach of contract: it is quarantined, whole.
+Every input file is listed and named with its source and format. Footers of Parquet files and a sample of lines of JSON
+Lines files are checked here: a renamed column or a column of another type ends the run with the file, the column and
+the types (docs/faults.md, F3) instead of becoming NULLs. A damaged file is no breach of contract: it is quarantined,
+whole.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jobs.core.errors import InputContractError
 from jobs.core.files import DriverFiles, FileInfo, open_for_reading
 from jobs.core.json_lines import (
     BadLine,
-    DamagedFile,
+    DamagedFileError,
     compression_of,
     inflated_blocks,
     lines,
@@ -101,8 +102,8 @@ def format_of(path: str) -> str | None:
 def list_inputs(files: DriverFiles, sources: Sequence[Source]) -> tuple[list[InputFile], list[str]]:
     """All input files of all sources in path order, and the files in input folders that are none.
 
-    A file that two sources name belongs to the first. Raises ``InputContractError`` for a path that is not there, for a named file of
-    unknown format, and when nothing is left to read.
+    A file that two sources name belongs to the first. Raises ``InputContractError`` for a path that is not there, for a
+    named file of unknown format, and when nothing is left to read.
     """
     found: dict[str, InputFile] = {}
     skipped: list[str] = []
@@ -136,7 +137,9 @@ def digest_of_inputs(inputs: Iterable[InputFile]) -> str:
 
 
 def check_inputs(inputs: Sequence[InputFile], sources: Sequence[Source]) -> list[InputFile]:
-    """Look into every file: mark the damaged ones, learn Parquet columns. Raises ``InputContractError`` naming all breaches at once."""
+    """Look into every file: mark the damaged ones, learn Parquet columns. Raises ``InputContractError`` naming all
+    breaches at once.
+    """
     by_name = {source.name: source for source in sources}
     with ThreadPoolExecutor(_CHECK_THREADS) as pool:
         checked = list(pool.map(lambda file: _check(file, by_name[file.source]), inputs))
@@ -173,7 +176,9 @@ def _parquet_breaches(path: str, schema: pa.Schema, fields: Fields) -> list[str]
     breaches = []
     wanted = {name: role for role, name in (("text", fields.text), ("content", fields.content)) if name}
     if not any(name in schema.names for name in wanted):
-        breaches.append(f"{path}: no column {_either(wanted)}{_nearest(wanted, schema.names)}; columns: {', '.join(schema.names)}")
+        breaches.append(
+            f"{path}: no column {_either(wanted)}{_nearest(wanted, schema.names)}; columns: {', '.join(schema.names)}"
+        )
     for role, name in (("id", fields.id), ("url", fields.url), ("text", fields.text), ("content", fields.content)):
         if name is None or name not in schema.names:
             continue
@@ -195,7 +200,7 @@ def _check_json_lines(file: InputFile, source: Source) -> list[str]:
                 parsed = parse_line(line.data) if line.data.strip() and not line.too_long else BadLine("blank", "")
                 if not isinstance(parsed, BadLine):
                     records.append(parsed[0])
-    except (DamagedFile, OSError):
+    except (DamagedFileError, OSError):
         pass  # the reader will say where and why
     wanted = {name: role for role, name in (("text", source.fields.text), ("content", source.fields.content)) if name}
     if not records or any(lookup(record, name) is not None for record in records for name in wanted):
@@ -203,7 +208,10 @@ def _check_json_lines(file: InputFile, source: Source) -> list[str]:
     names = sorted({name for record in records for name in record})
     if any(name.split(".")[0] in names for name in wanted):
         return []
-    return [f"{file.path}: no field {_either(wanted)} in its first lines{_nearest(wanted, names)}; fields: {', '.join(names)}"]
+    return [
+        f"{file.path}: no field {_either(wanted)} in its first lines{_nearest(wanted, names)}; "
+        f"fields: {', '.join(names)}"
+    ]
 
 
 def lookup(record: dict[str, object], name: str) -> object:

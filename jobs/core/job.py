@@ -34,14 +34,33 @@ def job_parser(job: Job) -> command.Parser:
     """The arguments of architecture.md's interface, the same for every job."""
     arguments = command.parser(job.name, job.summary, job.example)
     command.add_recipe_arguments(arguments)
-    arguments.add_argument("--input", metavar="PATH", nargs="+", action="extend", default=[], help="files, folders or globs; replaces the recipe's sources")
-    arguments.add_argument("--output", metavar="DIR", required=True, help="where the results appear; must not exist yet")
-    arguments.add_argument("--testsets", metavar="PATH", nargs="+", action="extend", default=[], help="test sets to keep out of the corpus")
-    arguments.add_argument("--resume", action="store_true", help="go on with an unfinished run: finished stages are skipped")
-    arguments.add_argument("--sample", metavar="FRACTION", type=command.fraction, help="clean a sample: documents by key, archives by file")
-    arguments.add_argument("--limit", metavar="N", type=command.positive, help="clean the N documents with the smallest keys")
+    arguments.add_argument(
+        "--input",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="files, folders or globs; replaces the recipe's sources",
+    )
+    arguments.add_argument(
+        "--output", metavar="DIR", required=True, help="where the results appear; must not exist yet"
+    )
+    arguments.add_argument(
+        "--testsets", metavar="PATH", nargs="+", action="extend", default=[], help="test sets to keep out of the corpus"
+    )
+    arguments.add_argument(
+        "--resume", action="store_true", help="go on with an unfinished run: finished stages are skipped"
+    )
+    arguments.add_argument(
+        "--sample", metavar="FRACTION", type=command.fraction, help="clean a sample: documents by key, archives by file"
+    )
+    arguments.add_argument(
+        "--limit", metavar="N", type=command.positive, help="clean the N documents with the smallest keys"
+    )
     arguments.add_argument("--dry-run", action="store_true", help="check recipe and inputs, then stop")
-    arguments.add_argument("--paranoid", action="store_true", help="decide 1 000 documents again by the plain definitions")
+    arguments.add_argument(
+        "--paranoid", action="store_true", help="decide 1 000 documents again by the plain definitions"
+    )
     arguments.add_argument("--run-id", metavar="ID", help="name of this run in the ledger")
     command.add_spark_arguments(arguments)
     command.add_log_arguments(arguments)
@@ -96,7 +115,9 @@ def _run(job: Job, arguments: argparse.Namespace) -> int:
 
 
 def with_inputs(resolved: Resolved, inputs: Sequence[str], testsets: Sequence[str]) -> Resolved:
-    """The recipe with what the command line names: ``--input`` is one anonymous source, ``--testsets`` join the recipe's."""
+    """The recipe with what the command line names: ``--input`` is one anonymous source, ``--testsets`` join the
+    recipe's.
+    """
     from jobs.core import recipe_file
     from jobs.core.recipe import ANONYMOUS_SOURCE, Decontaminate, Source
 
@@ -113,7 +134,9 @@ def with_inputs(resolved: Resolved, inputs: Sequence[str], testsets: Sequence[st
         )
         recipe = recipe.model_copy(update={"steps": recipe.steps.with_step("decontaminate", merged)})
     if not recipe.sources:
-        raise UsageError("nothing to read: the recipe has no sources", next_step="give --input PATH… or add sources to the recipe")
+        raise UsageError(
+            "nothing to read: the recipe has no sources", next_step="give --input PATH… or add sources to the recipe"
+        )
     if recipe is resolved.recipe:
         return resolved
     return recipe_file.resolved(recipe, resolved.packs, resolved.files)
@@ -142,7 +165,8 @@ def _last_lines(ledger: Mapping[str, Any], arguments: argparse.Namespace, second
     sums = ledger["totals"]
     say(
         f"done in {seconds:.0f} s: kept {sums['kept']:,} of {sums['read']:,} records, removed {sums['removed']:,}, "
-        f"quarantined {sums['quarantined']:,}; results in {arguments.output}, account in {arguments.output.rstrip('/')}/ledger.json"
+        f"quarantined {sums['quarantined']:,}; results in {arguments.output}, "
+        f"account in {arguments.output.rstrip('/')}/ledger.json"
     )
 
 
@@ -151,5 +175,6 @@ def _say_estimate(ledger: Mapping[str, Any], share: float) -> None:
     text_bytes = max((stage["facts"].get("kept_text_bytes", 0) for stage in ledger["stages"]), default=0)
     say(
         f"estimate for the whole input: {round(sums['read'] / share):,} records, {round(sums['kept'] / share):,} kept, "
-        f"{ledger['seconds'] / share / 60:.1f} minutes on these cores at the most, {2 * text_bytes / share / 1e9:.2f} GB of scratch space"
+        f"{ledger['seconds'] / share / 60:.1f} minutes on these cores at the most, "
+        f"{2 * text_bytes / share / 1e9:.2f} GB of scratch space"
     )

@@ -1,7 +1,9 @@
-"""Reading JSON Lines with positions: plain, gzip, zstd, bzip2 or xz; what cannot be read is said by file, line and offset.
+"""Reading JSON Lines with positions: plain, gzip, zstd, bzip2 or xz; what cannot be read is said by file, line and
+offset.
 
-Spark's own JSON reader turns a broken or over-long line into a row of NULLs and knows no positions (docs/faults.md, F1 and F2). A
-compressed file that is cut short is wholly out (F7): it is inflated once to its end before its first record is handed on.
+Spark's own JSON reader turns a broken or over-long line into a row of NULLs and knows no positions (docs/faults.md, F1
+and F2). A compressed file that is cut short is wholly out (F7): it is inflated once to its end before its first record
+is handed on.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ READ_BYTES = 1 << 20
 GZIP_WINDOW = 31
 
 
-class DamagedFile(Exception):
+class DamagedFileError(Exception):
     """A compressed file that does not inflate to its end."""
 
     def __init__(self, offset: int, detail: str) -> None:
@@ -32,7 +34,9 @@ class DamagedFile(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its number from 1 (0 when the reader started inside the file), byte offset in the inflated text, and bytes."""
+    """One line: its number from 1 (0 when the reader started inside the file), byte offset in the inflated text, and
+    bytes.
+    """
 
     number: int
     offset: int
@@ -62,7 +66,9 @@ def compression_of(path: str) -> str | None:
 
 
 def inflated_blocks(stream: BinaryIO, compression: str | None) -> Iterator[bytes]:
-    """Blocks of a file's inflated bytes, through all its members. Raises ``DamagedFile`` at the first byte that does not inflate."""
+    """Blocks of a file's inflated bytes, through all its members. Raises ``DamagedFileError`` at the first byte that does
+    not inflate.
+    """
     if compression is None:
         while block := stream.read(READ_BYTES):
             yield bytes(block)
@@ -79,7 +85,7 @@ def inflated_blocks(stream: BinaryIO, compression: str | None) -> Iterator[bytes
             try:
                 inflated = inflater.decompress(block)
             except (zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
-                raise DamagedFile(position - len(block), f"does not inflate: {error}") from None
+                raise DamagedFileError(position - len(block), f"does not inflate: {error}") from None
             inside = True
             if inflated:
                 yield inflated
@@ -88,11 +94,11 @@ def inflated_blocks(stream: BinaryIO, compression: str | None) -> Iterator[bytes
                 block = inflater.unused_data
                 inflater, inside = make(), False
     if inside:
-        raise DamagedFile(position, "ends inside a compressed member (truncated)")
+        raise DamagedFileError(position, "ends inside a compressed member (truncated)")
 
 
 def inflates_to_its_end(stream: BinaryIO, compression: str | None) -> None:
-    """Inflate a whole file and throw the text away. Raises ``DamagedFile``."""
+    """Inflate a whole file and throw the text away. Raises ``DamagedFileError``."""
     for _ in inflated_blocks(stream, compression):
         pass
 
@@ -127,7 +133,9 @@ def lines(blocks: Iterator[bytes], *, max_bytes: int, begin: int = 0, numbered: 
 
 
 def lines_of_range(stream: BinaryIO, begin: int, end: int, *, max_bytes: int) -> Iterator[Line]:
-    """Lines of a plain file that start inside [begin, end), the last one to its end. Numbers are 0: only offsets are known."""
+    """Lines of a plain file that start inside [begin, end), the last one to its end. Numbers are 0: only offsets are
+    known.
+    """
     if begin > 0:
         stream.seek(begin - 1)
         skipped = _skip_to_line(stream)
@@ -163,8 +171,8 @@ def _no_constant(name: str) -> Any:
 def parse_line(data: bytes) -> tuple[dict[str, Any], bool] | BadLine:
     """A line as a record and whether its text had to be repaired, or why it is none.
 
-    Lone surrogates (legal JSON escapes, but no characters) become U+FFFD and count as a repair; a line that is not UTF-8, not JSON,
-    nested too deeply, or no object is bad.
+    Lone surrogates (legal JSON escapes, but no characters) become U+FFFD and count as a repair; a line that is not
+    UTF-8, not JSON, nested too deeply, or no object is bad.
     """
     repaired = False
     try:

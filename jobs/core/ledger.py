@@ -1,10 +1,13 @@
-"""The account of a run: what every stage read, kept, removed, quarantined and ignored, by rule; and the check that it adds up."""
+"""The account of a run: what every stage read, kept, removed, quarantined and ignored, by rule; and the check that it
+adds up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import Any
 
 from jobs.core.errors import WinnowError
@@ -36,7 +39,8 @@ class StageAccount:
         out = self.kept + self.removed + self.quarantined + self.ignored
         if out != self.read:
             raise AccountError(
-                f"{self.stage}: read {self.read} but kept {self.kept} + removed {self.removed} + quarantined {self.quarantined} "
+                f"{self.stage}: read {self.read} but kept {self.kept} + removed {self.removed} "
+                f"+ quarantined {self.quarantined} "
                 f"+ ignored {self.ignored} = {out}"
             )
 
@@ -45,7 +49,7 @@ def check_accounts(stages: Sequence[StageAccount]) -> None:
     """Every stage adds up, and each reads just what the one before it kept."""
     for stage in stages:
         stage.check()
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         if after.read != before.kept:
             raise AccountError(f"{after.stage} read {after.read} documents, but {before.stage} kept {before.kept}")
 
@@ -87,6 +91,10 @@ def funnel(stages: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     shown = []
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:6], widths[1:6], strict=True)), row[6]]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:6], widths[1:6], strict=True)),
+            row[6],
+        ]
         shown.append("  ".join(cells).rstrip())
     return "\n".join([shown[0], "-" * max(map(len, shown)), *shown[1:]])

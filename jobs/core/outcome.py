@@ -1,8 +1,9 @@
-"""Outcomes: from rows of one committed pass and the decisions of the dedup steps to ``kept``, ``removed``, ``quarantine`` and ``signals``.
+"""Outcomes: from rows of one committed pass and the decisions of the dedup steps to ``kept``, ``removed``,
+``quarantine`` and ``signals``.
 
-Every row of the row-wise pass has an outcome already; a dedup step adds *decisions*, one row per removed document. Here both become the
-published tables. What is shuffled: decisions (about 100 bytes for each removed document); the text stays where it is as long as the
-decisions fit a broadcast, and is shuffled once by (key, copy) beyond that.
+Every row of the row-wise pass has an outcome already; a dedup step adds *decisions*, one row per removed document. Here
+both become the published tables. What is shuffled: decisions (about 100 bytes for each removed document); the text
+stays where it is as long as the decisions fit a broadcast, and is shuffled once by (key, copy) beyond that.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def decisions_of(decisions: DataFrame, stage: str) -> DataFrame:
     """A dedup step's decisions in their one shape, with the step's name."""
     present = set(decisions.columns)
     fields = [
-        (F.col(f.name) if f.name in present else F.lit(None)).cast(f.dataType).alias(f.name) for f in DECISION_SCHEMA.fields
+        (F.col(f.name) if f.name in present else F.lit(None)).cast(f.dataType).alias(f.name)
+        for f in DECISION_SCHEMA.fields
     ]
     return decisions.select(*fields, F.lit(stage).alias("stage"))
 
@@ -73,8 +75,8 @@ def decisions_of(decisions: DataFrame, stage: str) -> DataFrame:
 def resolve_representatives(stages: Sequence[DataFrame]) -> DataFrame | None:
     """All decisions, each naming a document that is kept in the end.
 
-    A document may represent others in one step and be removed by a later one; its own representative then stands in for it, ``via``
-    says through whom, and ``similarity`` is NULL because the two were never compared.
+    A document may represent others in one step and be removed by a later one; its own representative then stands in for
+    it, ``via`` says through whom, and ``similarity`` is NULL because the two were never compared.
     """
     if not stages:
         return None
@@ -112,8 +114,10 @@ def without_removed(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:
     return rows.join(decisions.select("key", "copy"), on=["key", "copy"], how="left_anti")
 
 
-def kept_documents(rows: DataFrame, decisions: DataFrame | None, *, keep_signals: bool, keep_content: bool) -> DataFrame:
-    """The cleaned corpus: documents, the user's columns, ``cluster_size``, and signals or raw content where asked for."""
+def kept_documents(
+    rows: DataFrame, decisions: DataFrame | None, *, keep_signals: bool, keep_content: bool
+) -> DataFrame:
+    """The cleaned corpus: documents, the user's columns, ``cluster_size``, and signals or raw content if asked for."""
     kept = without_removed(with_copy(rows.where(F.col("outcome") == KEPT)), decisions)
     sizes: Column = F.lit(1)
     if decisions is not None:
@@ -126,7 +130,9 @@ def kept_documents(rows: DataFrame, decisions: DataFrame | None, *, keep_signals
 
 
 def removed_documents(rows: DataFrame, decisions: DataFrame | None, audit: Audit, *, keep_content: bool) -> DataFrame:
-    """All that was removed, with the stage, every reason in that stage, its signals, and the kept document that stands for it."""
+    """All that was removed, with the stage, every reason in that stage, its signals, and the kept document that stands
+    for it.
+    """
     columns = [*DOCUMENT_COLUMNS, *(RAW_COLUMNS if keep_content else ()), *own_columns(rows)]
     carried = [name for name in ("signals", "contamination", "cuts") if name in rows.columns]
     blank = {f.name: F.lit(None).cast(f.dataType) for f in DECISION_SCHEMA.fields if f.name not in ("key", "copy")}
@@ -160,7 +166,9 @@ def _audited(removed: DataFrame, audit: Audit) -> DataFrame:
 
 
 def in_sample(key: Column, fraction: float) -> Column:
-    """Whether a document belongs to the sample of this share: by its key alone, so that samples are nested and repeatable."""
+    """Whether a document belongs to the sample of this share: by its key alone, so that samples are nested and
+    repeatable.
+    """
     return F.pmod(F.xxhash64(key), F.lit(1_000_000)) < round(fraction * 1_000_000)
 
 

@@ -1,7 +1,7 @@
 """Input files to rows: documents, and what is none (quarantined or ignored), each with its file and offset.
 
-Archives and JSON Lines are read in Python, a task per group of files or byte ranges; Parquet is read by Spark itself, so that its text
-crosses into Python once only, with the signals. Nothing is shuffled here.
+Archives and JSON Lines are read in Python, a task per group of files or byte ranges; Parquet is read by Spark itself,
+so that its text crosses into Python once only, with the signals. Nothing is shuffled here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jobs.core.files import open_for_reading
 from jobs.core.inputs import ARCHIVE, JSON_LINES, PARQUET, Fields, InputFile, Source, lookup
 from jobs.core.json_lines import (
     BadLine,
-    DamagedFile,
+    DamagedFileError,
     Line,
     inflated_blocks,
     inflates_to_its_end,
@@ -104,7 +104,9 @@ class _Row:
 def read_documents(
     spark: SparkSession, inputs: Sequence[InputFile], sources: Sequence[Source], limits: ReadLimits
 ) -> DataFrame:
-    """All inputs as one frame of ``READ_SCHEMA`` plus the user's own Parquet columns. Keys are NULL where Parquet brings none."""
+    """All inputs as one frame of ``READ_SCHEMA`` plus the user's own Parquet columns. Keys are NULL where Parquet
+    brings none.
+    """
     by_name = {source.name: source for source in sources}
     frames = []
     chunks = plan_chunks([file for file in inputs if file.format != PARQUET or file.damage], _cores(spark))
@@ -129,11 +131,11 @@ def _grouped(
     return groups
 
 
-# ------------------------------------------------------------------------------------------------- archives and JSON Lines
+# ---------------------------------------------------------------------------------------------- archives and JSON Lines
 
 
 def plan_chunks(inputs: Sequence[InputFile], cores: int) -> list[list[Chunk]]:
-    """Byte ranges of files, grouped into tasks of similar size: large plain files are split, small files share a task."""
+    """Byte ranges of files in tasks of similar size: large plain files are split, small files share a task."""
     total = sum(file.info.size_bytes for file in inputs)
     target = min(128 << 20, max(4 << 20, total // (cores * 3)))
     tasks: list[list[Chunk]] = []
@@ -220,7 +222,7 @@ def _json_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Ro
         try:
             with open_for_reading(chunk.path) as stream:
                 inflates_to_its_end(stream, chunk.compression)
-        except DamagedFile as damaged:
+        except DamagedFileError as damaged:
             yield _Row(outcome=QUARANTINED, offset=damaged.offset, reason="damaged_file", detail=damaged.detail)
             return
     with open_for_reading(chunk.path) as stream:
@@ -237,7 +239,9 @@ def _json_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Ro
 def _json_row(line: Line, fields: Fields, limits: ReadLimits) -> _Row:
     where = f"line {line.number}: " if line.number else ""
     if line.too_long:
-        return _Row(outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=f"{where}one line over the limit")
+        return _Row(
+            outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=f"{where}one line over the limit"
+        )
     parsed = parse_line(line.data)
     if isinstance(parsed, BadLine):
         return _Row(outcome=QUARANTINED, offset=line.offset, reason=parsed.reason, detail=where + parsed.detail)
@@ -343,7 +347,9 @@ def _batch(rows: list[_Row], chunk: Chunk, default_date: datetime | None) -> pa.
         ],
         fields=list(READ_ARROW.field("origin").type),
     )
-    dates = pa.array([row.date or (default_date if row.outcome is None else None) for row in rows], pa.timestamp("us", tz="UTC"))
+    dates = pa.array(
+        [row.date or (default_date if row.outcome is None else None) for row in rows], pa.timestamp("us", tz="UTC")
+    )
     columns = {
         "id": column("id", pa.string()),
         "key": column("key", pa.binary()),
@@ -360,7 +366,7 @@ def _batch(rows: list[_Row], chunk: Chunk, default_date: datetime | None) -> pa.
     return pa.RecordBatch.from_arrays([columns[name] for name in READ_ARROW.names], schema=READ_ARROW)
 
 
-# ----------------------------------------------------------------------------------------------------------------- Parquet
+# -------------------------------------------------------------------------------------------------------------- Parquet
 
 
 def _read_parquet(
@@ -394,7 +400,9 @@ def _read_parquet(
         ).alias("date"),
         F.coalesce(taken("source" if is_ours else None, "string"), F.lit(source.name)).alias("source"),
         taken(language, "string").alias("language"),
-        F.coalesce(taken("metadata", "string") if _is_textual(columns.get("metadata")) else F.lit(None), F.lit("{}")).alias("metadata"),
+        F.coalesce(
+            taken("metadata", "string") if _is_textual(columns.get("metadata")) else F.lit(None), F.lit("{}")
+        ).alias("metadata"),
         F.when(text.isNull(), content).alias("content"),
         taken(fields.content_type, "string").alias("content_type"),
         F.struct(
@@ -405,7 +413,8 @@ def _read_parquet(
             F.when(too_large, F.concat(F.char_length(text).cast("string"), F.lit(" characters"))).alias("detail"),
             F.coalesce((~F.is_valid_utf8(raw_text)).cast("long"), F.lit(0).cast("long")).alias("repaired"),
         ).alias("origin"),
-        # A column of the user's that has the name of one of ours but another meaning keeps riding along, under a longer name.
+        # A column of the user's that has the name of one of ours but another meaning keeps riding along, under a longer
+        # name.
         *[F.col(f"`{name}`").alias(f"original_{name}" if name in READ_SCHEMA.names else name) for name in own],
     )
 

@@ -94,6 +94,9 @@ def explain_problem(
 
 
 def _unknown_key(model: type[Part], path: KeyPath, external_signals: Iterable[str]) -> str:
+    home = next((step for step, rules in RULES.items() if path[-1] in rules), None)
+    if home is not None and home not in path:
+        return f"unknown key here: it is a rule of {home}"
     known = known_keys(model, path[:-1], external_signals)
     hint = closest(str(path[-1]), known)
     if not hint and 0 < len(known) <= MAX_LISTED_KEYS:

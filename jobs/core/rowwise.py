@@ -1,7 +1,7 @@
 """The row-wise pass: every step that looks at one document at a time, fused so that text crosses into Python once.
 
-Reading gives rows; raw pages become text; one Arrow UDF measures; column expressions decide, step by step, and the first step with a
-broken rule is the stage that removes the document. Shuffles nothing.
+Reading gives rows; raw pages become text; one Arrow UDF measures; column expressions decide, step by step, and the
+first step with a broken rule is the stage that removes the document. Shuffles nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
+from jobs.core.annotation import ANNOTATED_STEPS, annotation_plan
 from jobs.core.documents import KEPT, QUARANTINED, REASONS_TYPE, REMOVED
 from jobs.core.inputs import Fields, Source
 from jobs.core.recipe import Recipe
@@ -28,18 +29,11 @@ if TYPE_CHECKING:
     from jobs.core.files import DriverFiles
     from jobs.core.run import PreparedStep
 
-ROW_STEPS = (
-    "extract_text",
-    "repair_unicode",
-    "filter_content",
-    "edit_lines",
-    "filter_quality",
-    "filter_repetition",
-    "classify",
-    "redact",
-)
-# What extraction says of a page that holds nothing to read: a reason to remove it, where all else is a failure to read it.
+ROW_STEPS = ("extract_text", *ANNOTATED_STEPS)
+# What extraction says of a page that holds nothing to read: a reason to remove it, where all else is a failure to read
+# it.
 EMPTY_PAGE = "extract_empty"
+_NOTHING_TO_READ = (EMPTY_PAGE, "extract_no_content")
 
 
 def reader_sources(recipe: Recipe) -> list[Source]:
@@ -84,7 +78,7 @@ class RowSteps:
         """The recipe's bounds as column expressions."""
         return RuleBook(self.resolved)
 
-    # ----------------------------------------------------------------------------------------------------------- the pass
+    # --------------------------------------------------------------------------------------------------------- the pass
 
     def apply(self, documents: DataFrame, folders: Mapping[str, StageFolder]) -> DataFrame:
         """Rows as the readers give them → rows with text, signals, and an outcome each."""
@@ -108,6 +102,7 @@ class RowSteps:
         page = F.when(F.col("stage").isNull() & F.col("text").isNull(), F.col("content"))
         extracted = _extraction(step.model_dump())(page, F.col("content_type"), F.col("url"), F.col("metadata"))
         reason, failed = F.col("_page.reason"), F.col("_page.reason").isNotNull()
+        empty = reason.isin(*_NOTHING_TO_READ)
         origin = F.col("origin")
         return (
             rows.withColumn("_page", extracted)
@@ -117,11 +112,11 @@ class RowSteps:
                     "metadata": F.coalesce("_page.metadata", "metadata"),
                     "date": F.coalesce("date", F.try_to_timestamp("_page.date")),
                     "stage": F.when(failed, F.lit("extract_text")).otherwise(F.col("stage")),
-                    "reasons": F.when(reason == EMPTY_PAGE, _one_reason(EMPTY_PAGE, F.lit(0.0), "> 0 characters")).otherwise(
+                    "reasons": F.when(empty, _one_reason(EMPTY_PAGE, F.lit(0.0), "> 0 characters")).otherwise(
                         F.col("reasons")
                     ),
                     "origin": F.when(
-                        failed & (reason != EMPTY_PAGE),
+                        failed & ~empty,
                         origin.withField("outcome", F.lit(QUARANTINED))
                         .withField("reason", reason)
                         .withField("detail", F.col("_page.detail")),
@@ -172,21 +167,12 @@ class RowSteps:
             .drop("_broken", "_profile", *[f"_{name}" for name in deciding])
         )
 
-    # ------------------------------------------------------------------------------------------------------- what it needs
+    # ---------------------------------------------------------------------------------------------------- what it needs
 
     @cached_property
     def plan(self) -> kernels.Plan:
         """What the annotation measures and edits, as plain values."""
-        languages = self.recipe.languages
-        in_pass = [n for n in self.names if n in ROW_STEPS and n != "extract_text"]
-        return kernels.Plan(
-            steps=tuple((name, getattr(self.recipe.steps, name).model_dump()) for name in in_pass),
-            detect_language=languages.detect and bool(in_pass),
-            language_backend=languages.backend,
-            min_language_score=languages.min_score,
-            stop_words={code: tuple(pack.stop_words) for code, pack in self.resolved.packs.items() if pack.stop_words},
-            default_language=languages.default,
-        )
+        return annotation_plan(self.resolved, self.names)
 
     def part(self) -> dict[str, Any]:
         """What the row-wise pass depends on in its recipe: that part of a stage's fingerprint."""
@@ -229,9 +215,7 @@ class RowSteps:
 
 def _with_state(documents: DataFrame) -> DataFrame:
     stopped = F.col("origin.outcome").isNotNull()
-    return documents.withColumns(
-        {"stage": F.when(stopped, F.lit("ingest")), "reasons": F.lit(None).cast(REASONS_TYPE)}
-    )
+    return documents.withColumns({"stage": F.when(stopped, F.lit("ingest")), "reasons": F.lit(None).cast(REASONS_TYPE)})
 
 
 def _with_outcome(rows: DataFrame) -> DataFrame:
@@ -265,8 +249,10 @@ def _annotation(plan: kernels.Plan) -> Any:
     ) -> pa.Array:
         return kernels.annotate(plan, key, id_, url, text, content, language)
 
-    # Nondeterministic only in name: it keeps the optimiser from evaluating the function once per expression that reads it.
-    return F.arrow_udf(measure, _spark_type(kernels.output_type(plan))).asNondeterministic()
+    # Nondeterministic only in name: it keeps the optimiser from evaluating the function once per expression that reads
+    # it.
+    udf: Any = F.arrow_udf  # its type hints know fewer arguments than it takes
+    return udf(measure, _spark_type(kernels.output_type(plan))).asNondeterministic()
 
 
 def _extraction(options: Mapping[str, Any]) -> Any:
@@ -276,7 +262,8 @@ def _extraction(options: Mapping[str, Any]) -> Any:
     def extract(content: pa.Array, content_type: pa.Array, url: pa.Array, metadata: pa.Array) -> pa.Array:
         return extract_pages(content, content_type, url, metadata, options)
 
-    return F.arrow_udf(extract, _spark_type(PAGE_TYPE)).asNondeterministic()
+    udf: Any = F.arrow_udf
+    return udf(extract, _spark_type(PAGE_TYPE)).asNondeterministic()
 
 
 __all__ = ["EMPTY_PAGE", "ROW_STEPS", "RowSteps", "reader_sources", "row_steps"]

@@ -1,8 +1,9 @@
 """Running a recipe, or one step of it: read, decide row by row in one pass, find duplicates, publish at once.
 
-A run has three parts. The *row-wise pass* reads all inputs, measures, decides and writes every row once, partitioned by outcome. Each
-*set step* (deduplication) reads what is kept so far and writes decisions. *Publishing* turns both into ``kept``, ``removed``,
-``quarantine``, ``signals`` and the ledger, which appear by one rename. Jobs hand in the set steps they bring; the pipeline hands in all.
+A run has three parts. The *row-wise pass* reads all inputs, measures, decides and writes every row once, partitioned by
+outcome. Each *set step* (deduplication) reads what is kept so far and writes decisions. *Publishing* turns both into
+``kept``, ``removed``, ``quarantine``, ``signals`` and the ledger, which appear by one rename. Jobs hand in the set
+steps they bring; the pipeline hands in all.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, starte
     return ledger
 
 
-# --------------------------------------------------------------------------------------------------------- the row-wise pass
+# ---------------------------------------------------------------------------------------------------- the row-wise pass
 
 
 def _prepare(context: Context) -> dict[str, StageFolder]:
@@ -280,7 +281,7 @@ def _has_word_count(rows: DataFrame) -> bool:
 
 
 def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccount]:
-    """The chain of row-wise stages, each reading what the one before kept; the first reads what the readers delivered."""
+    """The chain of row-wise stages: each reads what the one before kept, the first what the readers delivered."""
     by_stage = {(row["stage"], row["outcome"]): row for row in facts["by_stage"]}
     kept_rows = by_stage.get((None, KEPT), {"documents": 0, "bytes": 0, "words": 0})
     accounts: list[StageAccount] = []
@@ -322,17 +323,21 @@ def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccou
 
 
 def _rules(by_rule: Sequence[Mapping[str, Any]], stage: str, outcome: str) -> dict[str, int]:
-    found = {r["rule"] or "unknown": int(r["count"]) for r in by_rule if r["stage"] == stage and r["outcome"] == outcome}
+    found = {
+        r["rule"] or "unknown": int(r["count"]) for r in by_rule if r["stage"] == stage and r["outcome"] == outcome
+    }
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _say_account(account: StageAccount) -> None:
     parts = [f"read {account.read:,}", f"kept {account.kept:,}"]
-    parts += [f"{name} {getattr(account, name):,}" for name in ("removed", "quarantined", "ignored") if getattr(account, name)]
+    parts += [
+        f"{name} {getattr(account, name):,}" for name in ("removed", "quarantined", "ignored") if getattr(account, name)
+    ]
     say(f"{account.stage}: {', '.join(parts)}", **stage_record(account))
 
 
-# --------------------------------------------------------------------------------------------------------------- set steps
+# ------------------------------------------------------------------------------------------------------------ set steps
 
 
 def _set_step(
@@ -394,7 +399,7 @@ def _still_kept(
     return context.steps.with_source_facts(documents, context.request.recipe)
 
 
-# ---------------------------------------------------------------------------------------------------- gates, ledger, output
+# ------------------------------------------------------------------------------------------------ gates, ledger, output
 
 
 def _check_gates(context: Context) -> None:
@@ -403,7 +408,8 @@ def _check_gates(context: Context) -> None:
     if read and bad / read > recipe.ingest.max_bad_fraction:
         worst = context.accounts[0].facts.get(QUARANTINED, {})
         raise InputContractError(
-            f"{bad} of {read} records are unreadable, more than ingest.max_bad_fraction = {recipe.ingest.max_bad_fraction:g} "
+            f"{bad} of {read} records are unreadable, more than ingest.max_bad_fraction = "
+            f"{recipe.ingest.max_bad_fraction:g} "
             f"allows: {', '.join(f'{reason} ({count})' for reason, count in worst.items())}",
             next_step="look at the input, or raise ingest.max_bad_fraction",
         )
@@ -415,11 +421,16 @@ def _check_gates(context: Context) -> None:
     if gates.max_documents is not None and documents > gates.max_documents:
         tripped.append(f"max_documents: {documents} documents were read, at most {gates.max_documents} are allowed")
     if gates.min_kept_documents is not None and sums["kept"] < gates.min_kept_documents:
-        tripped.append(f"min_kept_documents: {sums['kept']} documents were kept, at least {gates.min_kept_documents} are asked for")
+        tripped.append(
+            f"min_kept_documents: {sums['kept']} documents were kept, at least {gates.min_kept_documents} are asked for"
+        )
     if documents >= max(1, gates.min_share_documents):
         share = sums["removed"] / documents
         if gates.max_removed_fraction is not None and share > gates.max_removed_fraction:
-            tripped.append(f"max_removed_fraction: {share:.4f} of the documents were removed, {gates.max_removed_fraction:g} is allowed")
+            tripped.append(
+                f"max_removed_fraction: {share:.4f} of the documents were removed, "
+                f"{gates.max_removed_fraction:g} is allowed"
+            )
         tripped += _stage_gates(context)
     if tripped:
         raise GateError(
@@ -436,7 +447,9 @@ def _stage_gates(context: Context) -> list[str]:
         share = account.removed / account.read
         limit = gates.max_stage_removed_fraction.get(account.stage)
         if limit is not None and share > limit:
-            tripped.append(f"max_stage_removed_fraction.{account.stage}: {share:.4f} were removed, {limit:g} is allowed")
+            tripped.append(
+                f"max_stage_removed_fraction.{account.stage}: {share:.4f} were removed, {limit:g} is allowed"
+            )
         for fact, gate in (
             ("near_unresolved", gates.max_near_unresolved_fraction),
             ("largest_cluster", gates.max_cluster_fraction),
@@ -444,7 +457,9 @@ def _stage_gates(context: Context) -> list[str]:
         ):
             value = account.facts.get(fact)
             if gate is not None and isinstance(value, int | float) and value / account.read > gate:
-                tripped.append(f"{fact} of {account.stage}: {value} of {account.read} documents, a share of {gate:g} is allowed")
+                tripped.append(
+                    f"{fact} of {account.stage}: {value} of {account.read} documents, a share of {gate:g} is allowed"
+                )
     return tripped
 
 
@@ -456,7 +471,9 @@ def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
         "recipe": dict(request.resolved.as_dict),
         "recipe_sha256": request.recipe_sha256,
         "code_version": code_version(),
-        "definition_versions": {name: DEFINITION_VERSIONS[name] for name in request.steps if name in DEFINITION_VERSIONS},
+        "definition_versions": {
+            name: DEFINITION_VERSIONS[name] for name in request.steps if name in DEFINITION_VERSIONS
+        },
         "inputs": _inputs_by_source(context.inputs),
         "inputs_sha256": context.inputs_digest,
         "sample": request.sample,
@@ -538,7 +555,7 @@ def _input_table(context: Context) -> DataFrame:
     return context.spark.createDataFrame(listed, schema).coalesce(1)
 
 
-# ----------------------------------------------------------------------------------------------------------- around a run
+# --------------------------------------------------------------------------------------------------------- around a run
 
 
 def _new_run_id(request: Request) -> str:
@@ -559,7 +576,8 @@ def _finished_already(context: Context) -> dict[str, Any] | None:
         changed = [k for k, v in (("recipe", context.request.recipe_sha256),) if published.get("recipe_sha256") != v]
         changed += ["inputs"] if published.get("inputs_sha256") != context.inputs_digest else []
         raise UsageError(
-            f"{context.folder.output} is complete and was made from something else: {', '.join(changed) or 'another job'} changed",
+            f"{context.folder.output} is complete and was made from something else: "
+            f"{', '.join(changed) or 'another job'} changed",
             next_step="choose another --output",
         )
     say(f"already complete: run {published['run_id']}", finished=True)
@@ -569,7 +587,10 @@ def _finished_already(context: Context) -> dict[str, Any] | None:
 def _dry_run(context: Context) -> dict[str, Any]:
     say("dry run: inputs are listed and checked, nothing is read or written")
     for record in _inputs_by_source(context.inputs):
-        say(f"  source {record['source']}: {record['files']} files, {record['bytes']:,} bytes ({', '.join(record['formats'])})")
+        say(
+            f"  source {record['source']}: {record['files']} files, {record['bytes']:,} bytes "
+            f"({', '.join(record['formats'])})"
+        )
     say(f"  steps: {', '.join(context.request.steps)}")
     return {"dry_run": True, "inputs": _inputs_by_source(context.inputs), "steps": list(context.request.steps)}
 

@@ -1,9 +1,10 @@
 """Where a run works, and how its results appear: all at once or not at all.
 
-A run works in a hidden folder beside its output (``.NAME.winnow``). Every stage writes into a folder of its own and is *committed* by
-a small ``_STAGE.json``, written last, which holds the stage's fingerprint: a stage with the same fingerprint is not run again on
-``--resume``. Publishing is one rename of a complete folder where the file system can do that, and elsewhere (object stores) the ledger,
-written last, is the mark of a complete output. A lock file keeps two runs from working on the same output.
+A run works in a hidden folder beside its output (``.NAME.winnow``). Every stage writes into a folder of its own and is
+*committed* by a small ``_STAGE.json``, written last, which holds the stage's fingerprint: a stage with the same
+fingerprint is not run again on ``--resume``. Publishing is one rename of a complete folder where the file system can do
+that, and elsewhere (object stores) the ledger, written last, is the mark of a complete output. A lock file keeps two
+runs from working on the same output.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ LEDGER = "ledger.json"
 
 def fingerprint(**parts: Any) -> dict[str, str]:
     """A digest for each named part of what a stage's result depends on."""
-    return {name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest() for name, part in parts.items()}
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()
+        for name, part in parts.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class RunFolder:
         self._lock = join_path(self.path, "lock.json")
         self._locked = False
 
-    # ------------------------------------------------------------------------------------------------------------- opening
+    # ---------------------------------------------------------------------------------------------------------- opening
 
     def published(self) -> dict[str, Any] | None:
         """The ledger of a complete output, None where there is none."""
@@ -87,7 +91,8 @@ class RunFolder:
             holder = self.files.read_json(self._lock)
             if holder.get("host") != mine["host"] or _alive(int(holder.get("pid", 0))):
                 raise ConflictError(
-                    f"run {holder.get('run_id')} (process {holder.get('pid')} on {holder.get('host')}) is working on {self.output}",
+                    f"run {holder.get('run_id')} (process {holder.get('pid')} on {holder.get('host')}) "
+                    f"is working on {self.output}",
                     next_step=f"wait for it; if it is gone, delete {self._lock}",
                 )
             self.files.delete(self._lock)
@@ -99,17 +104,21 @@ class RunFolder:
             self.files.delete(self._lock)
             self._locked = False
 
-    # -------------------------------------------------------------------------------------------------------------- stages
+    # ----------------------------------------------------------------------------------------------------------- stages
 
     def stage(
         self, name: str, parts: Mapping[str, str], work: Callable[[StageFolder], dict[str, Any]]
     ) -> tuple[StageFolder, dict[str, Any], bool]:
-        """Run a stage unless a committed one has the same fingerprint; its folder, its facts and whether it was skipped."""
+        """Run a stage unless a committed one has the same fingerprint; its folder, its facts and whether it was
+        skipped.
+        """
         folder = StageFolder(join_path(self.path, "stages", name))
         mark = join_path(folder.path, STAGE_MARK)
         if self.files.exists(mark):
             committed = self.files.read_json(mark)
-            changed = sorted(k for k in {*parts, *committed["fingerprint"]} if parts.get(k) != committed["fingerprint"].get(k))
+            changed = sorted(
+                k for k in {*parts, *committed["fingerprint"]} if parts.get(k) != committed["fingerprint"].get(k)
+            )
             if not changed:
                 say(f"{name}: already done by run {committed['run_id']}, skipped", stage=name, skipped=True)
                 return folder, committed["facts"], True
@@ -122,7 +131,7 @@ class RunFolder:
         self.files.write_text(mark, json.dumps(record, indent=1))
         return folder, facts, False
 
-    # ---------------------------------------------------------------------------------------------------------- publishing
+    # ------------------------------------------------------------------------------------------------------- publishing
 
     @property
     def staging(self) -> str:
@@ -136,7 +145,9 @@ class RunFolder:
         if staging != self.output:
             if self.files.exists(self.output):
                 if self.files.children(self.output):
-                    raise ConflictError(f"{self.output} appeared while this run was working", next_step="choose another --output")
+                    raise ConflictError(
+                        f"{self.output} appeared while this run was working", next_step="choose another --output"
+                    )
                 self.files.delete(self.output)
             self.files.move(staging, self.output)
         self._locked = False

@@ -1,7 +1,7 @@
 """The Spark session: the one place where it is made and where settings live that a job needs to be right.
 
-Settings that only make a job fast belong to ``conf/spark/*.conf``; the ones here change answers or lose data when they are missing,
-so they hold under ``spark-submit`` too.
+Settings that only make a job fast belong to ``conf/spark/*.conf``; the ones here change answers or lose data when they
+are missing, so they hold under ``spark-submit`` too.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def build_session(
 ) -> SparkSession:
     """Make (or join) the Spark session of this process.
 
-    Under ``spark-submit`` the master and all settings given there win over the defaults here. Locally the workers run the same
-    Python as the driver. Raises ``ResourceError`` when no Java of version 17 or later can be found.
+    Under ``spark-submit`` the master and all settings given there win over the defaults here. Locally the workers run
+    the same Python as the driver. Raises ``ResourceError`` when no Java of version 17 or later can be found.
     """
     ensure_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -77,7 +77,7 @@ def build_session(
 
 
 def _quiet_jvm() -> dict[str, str]:
-    """The JVM's log goes to a file beside ours: a stack of the JVM on the screen helps nobody who did not ask for it."""
+    """The JVM's log goes to a file beside ours: a Java stack on the screen helps nobody who did not ask for it."""
     configuration = conf_path("spark", "log4j2.properties")
     jvm_log = log_file().with_suffix(".jvm.log")
     options = f"-Dlog4j2.configurationFile={configuration} -Dwinnow.jvm.log={jvm_log}"
