@@ -588,6 +588,11 @@ class Decontaminate(Part):
     index: str | None = Field(
         None, description="Index written by `winnow decontaminate index`, instead of or beside testsets."
     )
+    idiom_sample: str | None = Field(
+        None,
+        description="Documents (JSON Lines or Parquet with a field text) that idioms are counted on; "
+        "default: a sample of the run's own documents, which reads them once more.",
+    )
     min_coverage: Fraction = Field(
         0.5, description="coverage: share of a long item's question and answer words in matched n-grams that removes."
     )
@@ -605,7 +610,12 @@ class Decontaminate(Part):
     idiom_sample_documents: int = Field(
         100_000, ge=0, description="Documents (smallest keys) in the sample that idioms are counted on."
     )
-    context_weight: Fraction = Field(0.25, description="Weight of n-grams shared by items or coming only from context.")
+    shared_weight: Fraction = Field(
+        0.02, description="coverage: weight of n-grams that items of a data set share or a context holds, against 1."
+    )
+    min_question_words: Positive = Field(
+        20, description="coverage: a question of so many words is tested without its answer too."
+    )
     max_index_bytes: Positive = Field(1 << 30, description="A larger index is joined by shuffle instead of broadcast.")
 
     @model_validator(mode="before")
