@@ -1,0 +1,117 @@
+"""Compile every kernel, or load it from the cache: `warm` at the start of a worker, ``python -m udfs.warm`` at set-up.
+
+Kernels compile when they are first called, once per machine: Numba keeps them in the folder that
+`udfs.place_kernel_cache` chooses. A set-up that runs this leaves nothing to compile for the first job; a worker that
+runs it pays before its first batch, not in it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+from numba.core.dispatcher import Dispatcher
+
+
+class Warmed(NamedTuple):
+    """What warming did."""
+
+    loaded: int  # kernels that came from the cache
+    compiled: int  # kernels that had to be compiled
+    seconds: float
+
+
+_TEXT = pa.array(["A text. 字", None], pa.string())
+
+
+def _warm_tokens() -> None:
+    from udfs.tokens import words
+
+    for normalised in (False, True):
+        words(_TEXT, normalised)
+
+
+def _warm_signals() -> None:
+    from udfs.signals import STEPS, StopWords, measure
+
+    measure(_TEXT, steps=STEPS, stop_words=StopWords.from_lists({"en": ["the"]}, default="en"))
+
+
+def _warm_lines() -> None:
+    from udfs.lines import LineRules, edit_lines
+
+    edit_lines(_TEXT, LineRules())
+
+
+def _warm_language() -> None:
+    from udfs.language import detect
+
+    detect(_TEXT)
+
+
+def _warm_digests() -> None:
+    from udfs.digests import text_digests
+
+    text_digests(_TEXT, "full")
+
+
+def _warm_html() -> None:
+    from udfs.html import prescan
+
+    prescan(b"<p>A text.</p>")
+
+
+def _warm_decontamination() -> None:
+    from udfs.decontamination import Policy, contamination
+    from udfs.ngram_index import ITEM_SCHEMA, Parameters, build_index
+
+    item = {"dataset": "a", "split": "test", "id": "1", "question": "one two three four five six seven eight nine"}
+    items = pa.Table.from_pylist([item | {"answer": None, "context": None}], schema=ITEM_SCHEMA)
+    contamination(pa.array([item["question"]]), build_index(items, Parameters()), Policy())
+
+
+WARMERS: Mapping[str, Callable[[], None]] = {
+    "tokens": _warm_tokens,
+    "signals": _warm_signals,
+    "lines": _warm_lines,
+    "language": _warm_language,
+    "digests": _warm_digests,
+    "html": _warm_html,
+    "decontamination": _warm_decontamination,
+}
+
+
+def warm(kernels: Collection[str] | None = None) -> Warmed:
+    """Call every kernel, or those named (keys of `WARMERS`), on a document of a few bytes.
+
+    Raises:
+        KeyError: there are no such kernels.
+    """
+    began = time.perf_counter()
+    for name in WARMERS if kernels is None else kernels:
+        WARMERS[name]()
+    loaded = compiled = 0
+    for dispatcher in _dispatchers():
+        loaded += sum(dispatcher.stats.cache_hits.values())
+        compiled += sum(dispatcher.stats.cache_misses.values())
+    return Warmed(loaded, compiled, time.perf_counter() - began)
+
+
+def _dispatchers() -> list[Dispatcher]:
+    """Return the compiled functions of all imported modules of the package, each once."""
+    found = {
+        id(value): value
+        for name, module in list(sys.modules.items())
+        if name.startswith("udfs.")
+        for value in vars(module).values()
+        if isinstance(value, Dispatcher)
+    }
+    return list(found.values())
+
+
+if __name__ == "__main__":
+    done = warm()
+    print(f"kernels: {done.loaded} loaded from the cache, {done.compiled} compiled, {done.seconds:.1f} s")
