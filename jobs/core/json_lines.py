@@ -66,7 +66,7 @@ def compression_of(path: str) -> str | None:
 
 
 def inflated_blocks(stream: BinaryIO, compression: str | None) -> Iterator[bytes]:
-    """Blocks of a file's inflated bytes, through all its members. Raises ``DamagedFileError`` where they do not inflate."""
+    """Blocks of a file's inflated bytes, through all its members. Raises ``DamagedFileError``."""
     if compression is None:
         while block := stream.read(READ_BYTES):
             yield bytes(block)
