@@ -9,7 +9,7 @@ Most text is in this form already: one look at each code point from U+0300 on sa
 section 9), and only what fails it is decomposed. Time is linear, also for a text of combining marks only.
 
 The tables (``nfc_tables.npz``) are built by ``python -m udfs.nfc_build`` from the Unicode data of CPython 3.11; their
-licence is that of ``unicode_tables.npz`` (``unicode_tables.LICENSE``).
+licence: ``nfc_tables.LICENSE``.
 """
 
 # mypy: allow-untyped-defs
