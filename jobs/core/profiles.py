@@ -297,7 +297,7 @@ def judge_plain(
         if step == "filter_content":
             judgements += _judge_content(profiles, signals, language)
         for rule, limits in profile.limits(step).items():
-            if rule == "language_score" and signals.get(rule) is None and language is not None:
+            if rule == "language_score" and _value(signals.get(rule)) is None and language is not None:
                 continue  # the source states the language: nothing was detected
             judgements.append(_judge(step, rule, limits, signals.get(rule)))
     return judgements
@@ -319,11 +319,16 @@ def decide_plain(
     return reasons
 
 
+def _value(measured: Any) -> float | None:
+    """A signal as a number; NaN, which compares with nothing, counts as no value."""
+    return None if measured is None or measured != measured else float(measured)
+
+
 def _judge(step: str, rule: str, limits: Limits, measured: Any) -> Judgement:
     low, high = limits.texts()
-    if measured is None or measured != measured:
+    value = _value(measured)
+    if value is None:
         return Judgement(step, rule, None, "not null", False)
-    value = float(measured)
     if isinstance(limits.minimum, float) and value < limits.minimum:
         return Judgement(step, rule, value, low, False)
     if isinstance(limits.maximum, float) and value > limits.maximum:
@@ -338,7 +343,7 @@ def _judge_content(profiles: Profiles, signals: Mapping[str, Any], language: str
         yield Judgement("filter_content", "blocked_url", None, named, category is None)
     if profiles.kept_languages is not None:
         kept = language is not None and primary_language(language) in profiles.kept_languages
-        score = signals.get("language_score")
+        score = _value(signals.get("language_score"))
         yield Judgement("filter_content", "language", score, kept_languages_bound(profiles), kept)
 
 

@@ -188,8 +188,12 @@ class Bounds(Part):
         return {name: as_number(value) if isinstance(value, float) else value for name, value in values.items()}
 
     def changed_by(self, other: Bounds) -> Bounds:
-        """These bounds with the ends that ``other`` states put in place; ``max: null`` there removes the upper end."""
-        return Bounds.model_validate({**self.model_dump(), **other.model_dump()})
+        """These bounds with the ends that ``other`` states put in place; ``max: null`` there removes the upper end.
+
+        The result may hold an empty range: whoever puts bounds together must look.
+        """
+        stated = {name: getattr(part, name) for part in (self, other) for name in part.model_fields_set}
+        return Bounds.model_construct(_fields_set=set(stated), **stated)
 
 
 Rule: TypeAlias = Annotated[Bounds | None, BeforeValidator(_off_to_none), _OffSchema()]

@@ -96,8 +96,8 @@ class RuleBook:
         if self.profiles.kept_languages is not None:
             kept = _primary_language(F.col("language")).isin(list(self.profiles.kept_languages))
             bound = F.lit(kept_languages_bound(self.profiles))
-            reason = _reason(F.lit("language"), F.col("language_score"), bound)
-            verdicts.append((~F.coalesce(kept, F.lit(False)), reason))
+            score = F.when(~F.isnan("language_score"), F.col("language_score"))
+            verdicts.append((~F.coalesce(kept, F.lit(False)), _reason(F.lit("language"), score, bound)))
         return verdicts
 
 
