@@ -164,30 +164,19 @@ class _Window:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer only at the end of the file."""
-        begin = offset - self._start
-        if begin < 0 or begin > len(self._data):
-            self._go_to(offset)
-            begin = 0
-        while len(self._data) - begin < count and self._pull():
-            if begin > 2 * self._remember:
-                cut = begin - self._remember
-                del self._data[:cut]
-                self._start += cut
-                begin -= cut
-        return bytes(self._data[begin : begin + count])
-
-    def _go_to(self, offset: int) -> None:
-        if self.seekable:
+        if self.seekable and not self._start <= offset <= self._start + len(self._data):
             self._stream.seek(offset)
             self._data.clear()
             self._start = self._next = offset
-            return
-        if offset < self._start:
+        elif offset < self._start:
             raise _Damaged("warc_damaged", "the damage lies further back than a stream without seek can go")
-        while self._start + len(self._data) < offset and self._pull():
-            cut = min(len(self._data), max(0, offset - self._start))
-            del self._data[:cut]
-            self._start += cut
+        while self._start + len(self._data) < offset + count and self._pull():
+            if offset - self._start > 2 * self._remember:
+                cut = min(offset - self._start - self._remember, len(self._data))
+                del self._data[:cut]
+                self._start += cut
+        begin = offset - self._start
+        return bytes(self._data[begin : begin + count])
 
     def _pull(self) -> bool:
         part = self._stream.read(_READ_BYTES)
@@ -224,6 +213,7 @@ class _Run:
         self.data = bytearray()
         self.at = 0
         self.read_before = 0  # uncompressed bytes of the run dropped from `data`
+        self.broken: _Damaged | None = None  # the run ends here because its compressed data does not go on
 
     def position(self) -> int:
         """Uncompressed bytes of the run consumed so far."""
@@ -235,7 +225,13 @@ class _Run:
     def ensure(self, count: int) -> bool:
         """Have `count` bytes at hand; false when the run ends before."""
         while len(self.data) - self.at < count:
-            part = self._more()
+            if self.broken is not None:
+                return False
+            try:
+                part = self._more()
+            except _Damaged as damage:
+                self.broken = damage
+                return False
             if not part:
                 return False
             if self.at > 1 << 20:
@@ -272,6 +268,17 @@ class _Run:
             left -= step
         return count - left
 
+    def _restart(self) -> None:
+        raise NotImplementedError
+
+    def rewind(self, position: int) -> None:
+        """Go back to a position of the run, by reading it again."""
+        self._restart()
+        self.data.clear()
+        self.at = self.read_before = 0
+        self.broken = None
+        self.drop(position)
+
 
 class _PlainRun(_Run):
     exact = True
@@ -285,15 +292,14 @@ class _PlainRun(_Run):
     def offset(self) -> int:
         return self.start + self.position()
 
-    def go_to(self, offset: int) -> None:
-        """Continue at `offset` of the file."""
-        here = self.start + self.read_before
-        if here <= offset <= here + len(self.data):
-            self.at = offset - here
+    def rewind(self, position: int) -> None:
+        """Continue at another position, before or after this one."""
+        if self.read_before <= position <= self.read_before + len(self.data):
+            self.at = position - self.read_before
             return
         self.data.clear()
         self.at = 0
-        self.read_before = offset - self.start
+        self.read_before = position
 
 
 class _GzipRun(_Run):
@@ -301,8 +307,11 @@ class _GzipRun(_Run):
 
     def __init__(self, window: _Window, start: int) -> None:
         super().__init__(window, start)
-        self.member = start
-        self._next_in = start
+        self._restart()
+
+    def _restart(self) -> None:
+        self.member = self.start
+        self._next_in = self.start
         self._pending = b""
         self._decoder: zlib._Decompress | None = zlib.decompressobj(31)
 
@@ -343,7 +352,10 @@ class _Lz4Run(_Run):
         super().__init__(window, start)
         self.member = start
         self.end = end
-        self._reader = Lz4Reader(_Slice(window, start, end))
+        self._restart()
+
+    def _restart(self) -> None:
+        self._reader = Lz4Reader(_Slice(self.window, self.start, self.end))
 
     def _more(self) -> bytes:
         try:
@@ -472,6 +484,8 @@ class _RecordReader:
         while True:
             self._pass_blank()
             if not run.ensure(1):
+                if run.broken is not None:
+                    raise run.broken
                 return
             line = run.peek(16)
             if _WARC_START.match(line) or line[:5] == b"WARC/":
@@ -489,6 +503,7 @@ class _RecordReader:
         return getattr(self.run, "member", self.run.start)
 
     def _skipped(self, start: int, position: int, reason: str, detail: str) -> Skipped:
+        self._pass_blank()
         if self.run.exact:
             return Skipped(start, self.run.position() - position, reason, detail)
         if position == 0 and self._at_end():
@@ -496,10 +511,12 @@ class _RecordReader:
         return Skipped(start, 0, reason, f"{detail}; at byte {position} of the inflated member")
 
     def _at_end(self) -> bool:
-        try:
-            return not self.run.ensure(1)
-        except _Damaged:
-            return False
+        return not self.run.ensure(1) and self.run.broken is None
+
+    def _raise_if_broken(self) -> None:
+        """At the end of what a broken run holds, say so: what was being read is part of the damage."""
+        if self.run.broken is not None and not self.run.ensure(1):
+            raise self.run.broken
 
     def _pass_blank(self) -> None:
         while self.run.ensure(1) and self.run.data[self.run.at] in b"\r\n":
@@ -518,6 +535,7 @@ class _RecordReader:
         """Pass over what is no record, to the next header line or the end of the run."""
         start, position = self._here(), self.run.position()
         zeros = self._seek_header()
+        self._raise_if_broken()
         if zeros:
             yield self._skipped(start, position, "nul_padding", "zero bytes where a record should begin")
         else:
@@ -569,6 +587,7 @@ class _RecordReader:
             ended = self._at_end() or len(self.run.data) - self.run.at < self.limits.max_header_bytes
             self.run.at += 5
             self._seek_header()
+            self._raise_if_broken()
             reason = "warc_truncated" if ended and self._at_end() else "warc_bad_header"
             yield self._skipped(start, position, reason, "the record's header has no end")
             return
@@ -584,23 +603,25 @@ class _RecordReader:
         """A record whose length is declared: believed when a record or the end follows, else looked at closely."""
         run = self.run
         window = run.window
+        body = run.position()
         if isinstance(run, _PlainRun):
             body_at = run.offset()
             if window.size is not None and body_at + length > window.size and length > self.limits.max_record_bytes:
                 yield from self._unframed(headers, start, position, b"", f"Content-Length {length} is past the end")
                 return
             if start < self.emit_from and window.seekable:
-                run.go_to(body_at + length)
+                run.rewind(body + length)
                 if (window.size is None or body_at + length <= window.size) and self._ends_well():
                     self.records += 1
                     return
-                run.go_to(body_at)
+                run.rewind(body)
         if length > self.limits.max_record_bytes:
             dropped = run.drop(length)
-            if dropped < length and isinstance(run, _PlainRun):
-                run.go_to(body_at)
+            if dropped < length and window.seekable:
+                run.rewind(body)
                 yield from self._unframed(headers, start, position, b"", f"Content-Length {length} is past the end")
                 return
+            self._raise_if_broken()
             limit = self.limits.max_record_bytes
             reason = "too_large" if dropped == length else "warc_truncated"
             yield self._skipped(start, position, reason, f"the record holds {length} bytes, the limit is {limit}")
@@ -609,11 +630,10 @@ class _RecordReader:
         if len(block) < length:
             yield from self._unframed(headers, start, position, block, f"Content-Length {length}, {len(block)} left")
             return
-        try:
-            good = self._ends_well()
-        except _Damaged:
+        good = self._ends_well()
+        if run.broken is not None and not run.ensure(1):
             yield self._record(headers, block, start, position, proven=False)
-            raise
+            raise run.broken
         if not good and not _digest_verdict(headers, block):
             yield from self._unframed(
                 headers, start, position, block, f"Content-Length {length} ends inside the record"
@@ -687,6 +707,7 @@ class _RecordReader:
             if declared.isdigit() and _line_ends_converted(candidate, int(declared), bounded=found):
                 yield self._record(headers, candidate, start, position, changed="line_ends")
                 return
+        self._raise_if_broken()
         yield self._skipped(start, position, "warc_truncated" if ended_early else "warc_bad_length", detail)
 
     def _arc_record(self) -> Iterator[_Record | Skipped]:
@@ -714,13 +735,13 @@ class _RecordReader:
                 if _line_ends_converted(candidate, length, bounded=False):
                     yield self._record(headers, candidate, start, position, arc=True, changed="line_ends")
                     return
+            self._raise_if_broken()
             yield self._skipped(start, position, "warc_truncated", f"length {length}, {len(block)} left")
             return
-        try:
-            good = self._ends_well()
-        except _Damaged:
+        good = self._ends_well()
+        if run.broken is not None and not run.ensure(1):
             yield self._record(headers, block, start, position, proven=False, arc=True)
-            raise
+            raise run.broken
         if not good:
             # Old crawlers counted wrong by a few bytes; the next record begins on a line of its own near by.
             near = re.search(rb"\n(?=" + _ARC_START.pattern + rb")", block[-512:] + run.peek(4096))
@@ -1052,6 +1073,8 @@ def _read_gzip(window: _Window, limits: ArchiveLimits, begin: int, end: int | No
         last: Event | None = None
         for event in _deliver(reader, limits, lost):
             last = event
+            if isinstance(event, Skipped) and event.reason == "warc_garbage" and event.length == window.end():
+                event = Skipped(0, event.length, "not_an_archive", "compressed data that holds no record")
             yield event
         position = run.end
         if lost:
