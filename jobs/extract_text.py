@@ -26,7 +26,7 @@ JOB = Job(
 
 def extract_text(documents: DataFrame, resolved: Resolved) -> DataFrame:
     """Documents with their text, and the outcome of each."""
-    return row_steps(resolved, ("ingest", "extract_text")).apply(documents, {})
+    return row_steps(resolved, ("ingest", "extract_text")).apply(documents)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ JOB = Job(
 
 def filter_content(documents: DataFrame, resolved: Resolved) -> DataFrame:
     """Documents with content signals and, where a rule is broken, the reasons."""
-    return row_steps(resolved, ("ingest", "filter_content")).apply(documents, {})
+    return row_steps(resolved, ("ingest", "filter_content")).apply(documents)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ JOB = Job(
 
 def filter_quality(documents: DataFrame, resolved: Resolved) -> DataFrame:
     """Documents with quality signals and, where a rule is broken, the reasons."""
-    return row_steps(resolved, ("ingest", "filter_quality")).apply(documents, {})
+    return row_steps(resolved, ("ingest", "filter_quality")).apply(documents)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

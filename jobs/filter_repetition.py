@@ -24,7 +24,7 @@ JOB = Job(
 
 def filter_repetition(documents: DataFrame, resolved: Resolved) -> DataFrame:
     """Documents with repetition signals and, where a rule is broken, the reasons."""
-    return row_steps(resolved, ("ingest", "filter_repetition")).apply(documents, {})
+    return row_steps(resolved, ("ingest", "filter_repetition")).apply(documents)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

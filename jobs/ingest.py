@@ -25,7 +25,7 @@ JOB = Job(
 
 def ingest(documents: DataFrame, resolved: Resolved) -> DataFrame:
     """Rows as the readers give them, with the outcome of each: a document, quarantined or ignored."""
-    return row_steps(resolved, ("ingest",)).apply(documents, {})
+    return row_steps(resolved, ("ingest",)).apply(documents)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,11 +18,11 @@ JOB = Job(
     example="winnow run --recipe gopher --input crawl/ more.jsonl.gz --output corpus",
     steps=None,
     set_steps={
+        "decontaminate": decontaminate.decontaminate,
         "dedup_url": dedup_url.dedup_url,
         "dedup_exact": dedup_exact.dedup_exact,
         "dedup_near": dedup_near.dedup_near,
     },
-    prepared_steps={"decontaminate": decontaminate.STEP},
 )
 
 

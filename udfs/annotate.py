@@ -61,8 +61,8 @@ def annotate(
         language: The language that the source states, NULL where it states none.
 
     Returns:
-        A struct array of the same length: ``key``, ``language``, ``language_score``, ``second_language``, ``text`` if the
-        plan edits text, and ``signals``, a struct of one field per signal.
+        A struct array of the same length: ``key``, ``language``, ``language_score``, ``second_language``,
+        ``text`` if the plan edits text, and ``signals``, a struct of one field per signal.
     """
     raw = text if content is None else pc.coalesce(content, text.cast(content.type))
     out: dict[str, pa.Array] = {"key": document_keys(id_, url, raw, key)}

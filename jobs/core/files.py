@@ -184,7 +184,7 @@ class DriverFiles:
             stream.close()
 
     def write_text(self, path: str, text: str, *, overwrite: bool = True) -> bool:
-        """Write a small text file in one go; with ``overwrite=False`` an existing file is left, and that is said by False."""
+        """Write a small text file in one go; False if ``overwrite`` is off and the file exists."""
         file_system = self._file_system(path)
         exists_error = "FileAlreadyExistsException"
         try:

@@ -15,7 +15,7 @@ from jobs.core.errors import UsageError
 if TYPE_CHECKING:
     from jobs.core.recipe import Recipe
     from jobs.core.recipe_file import Resolved
-    from jobs.core.run import PreparedStep, SetStep
+    from jobs.core.run import SetStep
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Job:
     example: str
     steps: tuple[str, ...] | None  # None: all steps of the recipe
     set_steps: Mapping[str, SetStep] = field(default_factory=dict)
-    prepared_steps: Mapping[str, PreparedStep] = field(default_factory=dict)
 
 
 def job_parser(job: Job) -> command.Parser:
@@ -105,7 +104,7 @@ def _run(job: Job, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     settings = command.settings_of(arguments.conf)
     with spark_session(f"winnow {job.name}", master=arguments.master, settings=settings) as spark:
-        ledger = execute(spark, request, job.set_steps, job.prepared_steps)
+        ledger = execute(spark, request, job.set_steps)
     if arguments.dry_run:
         say("dry run: nothing was written")
         return 0

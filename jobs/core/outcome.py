@@ -52,9 +52,10 @@ DECISION_SCHEMA = StructType(
         StructField("similarity", DoubleType()),
         StructField("via", StringType()),
         StructField("cluster", StringType()),
+        StructField("reasons", REASONS_TYPE),
     ]
 )
-DECISION_COLUMNS = tuple(DECISION_SCHEMA.names)
+_SAID_OF_REMOVED = ("duplicate_of", "duplicate_of_key", "similarity", "via", "cluster")
 
 
 def own_columns(rows: DataFrame) -> list[str]:
@@ -103,8 +104,19 @@ def _chase(decisions: DataFrame, later: DataFrame) -> DataFrame:
         F.when(~moved, F.col("similarity")).alias("similarity"),
         F.when(moved, F.coalesce(F.col("via"), F.col("duplicate_of"))).otherwise(F.col("via")).alias("via"),
         "cluster",
+        "reasons",
         "stage",
     )
+
+
+def with_edits(rows: DataFrame, edits: Sequence[DataFrame]) -> DataFrame:
+    """Rows with the texts that steps have cut: each of ``edits`` has (key, copy, text, cuts), later ones come last."""
+    for edited in edits:
+        changed = edited.select("key", "copy", F.col("text").alias("_text"), F.col("cuts").alias("_cuts"))
+        rows = rows.join(changed, on=["key", "copy"], how="left")
+        cuts = F.coalesce("_cuts", "cuts") if "cuts" in rows.columns else F.col("_cuts")
+        rows = rows.withColumns({"text": F.coalesce("_text", "text"), "cuts": cuts}).drop("_text", "_cuts")
+    return rows
 
 
 def without_removed(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:
@@ -115,17 +127,23 @@ def without_removed(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:
 
 
 def kept_documents(
-    rows: DataFrame, decisions: DataFrame | None, *, keep_signals: bool, keep_content: bool
+    rows: DataFrame,
+    decisions: DataFrame | None,
+    edits: Sequence[DataFrame] = (),
+    *,
+    keep_signals: bool,
+    keep_content: bool,
 ) -> DataFrame:
     """The cleaned corpus: documents, the user's columns, ``cluster_size``, and signals or raw content if asked for."""
     kept = without_removed(with_copy(rows.where(F.col("outcome") == KEPT)), decisions)
+    kept = with_edits(kept, edits)
     sizes: Column = F.lit(1)
     if decisions is not None:
         counted = decisions.groupBy(F.col("duplicate_of_key").alias("key")).agg(F.count(F.lit(1)).alias("_others"))
         kept = kept.join(counted, on="key", how="left")
         sizes = F.coalesce(F.col("_others"), F.lit(0)) + 1
     columns = [*DOCUMENT_COLUMNS, *(RAW_COLUMNS if keep_content else ()), *own_columns(rows)]
-    extra = [name for name in ("cuts",) if name in rows.columns] + (["signals"] if keep_signals else [])
+    extra = [name for name in ("cuts",) if name in kept.columns] + (["signals"] if keep_signals else [])
     return kept.select(*_quoted(columns), sizes.cast("int").alias("cluster_size"), *_quoted(extra))
 
 
@@ -134,10 +152,10 @@ def removed_documents(rows: DataFrame, decisions: DataFrame | None, audit: Audit
     for it.
     """
     columns = [*DOCUMENT_COLUMNS, *(RAW_COLUMNS if keep_content else ()), *own_columns(rows)]
-    carried = [name for name in ("signals", "contamination", "cuts") if name in rows.columns]
-    blank = {f.name: F.lit(None).cast(f.dataType) for f in DECISION_SCHEMA.fields if f.name not in ("key", "copy")}
+    carried = [name for name in ("signals",) if name in rows.columns]
+    blank = [F.lit(None).cast(DECISION_SCHEMA[name].dataType).alias(name) for name in _SAID_OF_REMOVED]
     by_rule = rows.where(F.col("outcome") == REMOVED).select(
-        *_quoted(columns), "stage", "reasons", *[value.alias(name) for name, value in blank.items()], *_quoted(carried)
+        *_quoted(columns), "stage", "reasons", *blank, *_quoted(carried)
     )
     if decisions is None:
         return _audited(by_rule, audit)
@@ -145,7 +163,13 @@ def removed_documents(rows: DataFrame, decisions: DataFrame | None, audit: Audit
         with_copy(rows.where(F.col("outcome") == KEPT))
         .drop("stage", "reasons")
         .join(decisions, on=["key", "copy"], how="inner")
-        .select(*_quoted(columns), "stage", _duplicate_reason().alias("reasons"), *blank, *_quoted(carried))
+        .select(
+            *_quoted(columns),
+            "stage",
+            F.coalesce("reasons", _duplicate_reason()).alias("reasons"),
+            *_SAID_OF_REMOVED,
+            *_quoted(carried),
+        )
     )
     return _audited(by_rule.unionByName(duplicates), audit)
 

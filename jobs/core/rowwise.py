@@ -7,9 +7,9 @@ first step with a broken rule is the stage that removes the document. Shuffles n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -22,12 +22,7 @@ from jobs.core.inputs import Fields, Source
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rules import RuleBook
-from jobs.core.run_folder import StageFolder
 from udfs import annotate as kernels
-
-if TYPE_CHECKING:
-    from jobs.core.files import DriverFiles
-    from jobs.core.run import PreparedStep
 
 ROW_STEPS = ("extract_text", *ANNOTATED_STEPS)
 # What extraction says of a page that holds nothing to read: a reason to remove it, where all else is a failure to read
@@ -51,13 +46,9 @@ def reader_sources(recipe: Recipe) -> list[Source]:
     ]
 
 
-def row_steps(
-    resolved: Resolved, steps: Sequence[str], prepared_steps: Mapping[str, PreparedStep] | None = None
-) -> RowSteps:
+def row_steps(resolved: Resolved, steps: Sequence[str]) -> RowSteps:
     """The row-wise steps among ``steps`` (``ingest`` first), ready to be applied."""
-    prepared = {name: step for name, step in (prepared_steps or {}).items() if name in steps}
-    names = tuple(name for name in steps if name == "ingest" or name in ROW_STEPS or name in prepared)
-    return RowSteps(resolved, names, prepared)
+    return RowSteps(resolved, tuple(name for name in steps if name == "ingest" or name in ROW_STEPS))
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,6 @@ class RowSteps:
 
     resolved: Resolved
     names: tuple[str, ...]
-    prepared: Mapping[str, PreparedStep] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -80,13 +70,9 @@ class RowSteps:
 
     # --------------------------------------------------------------------------------------------------------- the pass
 
-    def apply(self, documents: DataFrame, folders: Mapping[str, StageFolder]) -> DataFrame:
+    def apply(self, documents: DataFrame) -> DataFrame:
         """Rows as the readers give them → rows with text, signals, and an outcome each."""
-        rows = self.annotated(documents).transform(self._decide)
-        for name, step in self.prepared.items():
-            if name in self.names:
-                rows = step.mark(rows, getattr(self.recipe.steps, name), folders[name])
-        return rows.transform(_with_outcome)
+        return self.annotated(documents).transform(self._decide).transform(_with_outcome)
 
     def annotated(self, documents: DataFrame) -> DataFrame:
         """Rows as the readers give them → rows with text and signals, not yet judged."""
@@ -180,14 +166,6 @@ class RowSteps:
         steps = {name: whole["steps"].get(name) for name in self.names if name != "ingest"}
         kept = ("sources", "ingest", "languages", "signals", "language_packs")
         return {"steps": steps, **{name: whole.get(name) for name in kept}}
-
-    def prepared_inputs(self, files: DriverFiles, name: str, parameters: Any) -> list[Any]:
-        """Files that a prepared step reads besides documents, as (path, size, modification time)."""
-        return [
-            [info.path, info.size_bytes, info.modified_ms]
-            for testset in getattr(parameters, "testsets", ())
-            for info in files.find(testset.path)
-        ]
 
     def with_keys(self, documents: DataFrame) -> DataFrame:
         """Compute the keys that are still NULL, for sampling: Parquet rows get theirs with the signals otherwise."""

@@ -34,6 +34,7 @@ from jobs.core.outcome import (
     removed_documents,
     resolve_representatives,
     signal_rows,
+    with_edits,
     without_removed,
 )
 from jobs.core.readers import ReadLimits, read_documents
@@ -47,27 +48,18 @@ SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed cou
 
 @dataclass(frozen=True)
 class SetResult:
-    """What a set step found: one decision per removed document, tables for the output, and facts for the ledger."""
+    """What a set step found: one decision per removed document, tables for the output, facts for the ledger; ``edits``
+    (key, copy, text, cuts) where the step cuts texts.
+    """
 
     decisions: DataFrame
+    edits: DataFrame | None = None
     tables: Mapping[str, DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 SetStep = Callable[[DataFrame, Any, StageFolder], SetResult]
 """(documents still kept, the step's part of the recipe, its own folder) -> decisions."""
-
-ExtraPass = Callable[[DataFrame, Recipe, StageFolder], DataFrame]
-"""(annotated rows, recipe, prepared folder) -> rows with more columns: a row-wise step that needs files of its own."""
-
-
-@dataclass(frozen=True)
-class PreparedStep:
-    """A row-wise step that first prepares something from other inputs (an index of test sets) and then marks rows."""
-
-    prepare: Callable[[SparkSession, Any, StageFolder], dict[str, Any]]
-    mark: Callable[[DataFrame, Any, StageFolder], DataFrame]
-    tables: Callable[[DataFrame, Any, StageFolder], Mapping[str, DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -111,12 +103,7 @@ class Context:
     skipped: list[bool] = field(default_factory=list)
 
 
-def execute(
-    spark: SparkSession,
-    request: Request,
-    set_steps: Mapping[str, SetStep],
-    prepared_steps: Mapping[str, PreparedStep] | None = None,
-) -> dict[str, Any]:
+def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetStep]) -> dict[str, Any]:
     """Carry out a request; the ledger. Raises the ``WinnowError`` that says how it ended otherwise."""
     files = DriverFiles(spark)
     run_id = request.run_id or _new_run_id(request)
@@ -134,7 +121,7 @@ def execute(
         folder,
         checked,
         input_files.digest_of_inputs(checked),
-        row_steps(request.resolved, request.steps, prepared_steps),
+        row_steps(request.resolved, request.steps),
     )
     if request.dry_run:
         return _dry_run(context)
@@ -149,38 +136,23 @@ def execute(
 
 
 def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, started: float) -> dict[str, Any]:
-    prepared = _prepare(context)
-    rows_folder = _row_pass(context, prepared)
+    rows_folder = _row_pass(context)
     rows = context.spark.read.parquet(rows_folder.table("rows"))
-    stages: list[tuple[str, StageFolder, dict[str, Any]]] = []
-    for step in context.request.steps:
-        if step in set_steps:
-            stages.append((step, *_set_step(context, step, set_steps[step], rows, stages)))
+    done: list[DoneStep] = []
+    for name in context.request.steps:
+        if name in set_steps:
+            done.append(_set_step(context, name, set_steps[name], rows, done))
     check_accounts(context.accounts)
     _check_gates(context)
     ledger = _ledger(context, run_id, started)
-    _publish(context, rows, rows_folder, stages, prepared, ledger)
+    _publish(context, rows, done, ledger)
     return ledger
 
 
 # ---------------------------------------------------------------------------------------------------- the row-wise pass
 
 
-def _prepare(context: Context) -> dict[str, StageFolder]:
-    folders = {}
-    for name, step in context.steps.prepared.items():
-        parameters = getattr(context.request.recipe.steps, name)
-        parts = fingerprint(
-            recipe=parameters.model_dump(mode="json"),
-            inputs=context.steps.prepared_inputs(context.files, name, parameters),
-            definition=DEFINITION_VERSIONS[name],
-        )
-        work = functools.partial(step.prepare, context.spark, parameters)
-        folders[name], _, _ = context.folder.stage(f"{name}_preparation", parts, work)
-    return folders
-
-
-def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFolder:
+def _row_pass(context: Context) -> StageFolder:
     request = context.request
     parts = fingerprint(
         inputs=context.inputs_digest,
@@ -193,7 +165,7 @@ def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFol
 
     def work(folder: StageFolder) -> dict[str, Any]:
         observation = Observation()
-        rows = _build_rows(context, prepared, observation)
+        rows = _build_rows(context, observation)
         with progress(context.spark, "rows"):
             rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
             committed = context.spark.read.parquet(folder.table("rows"))
@@ -210,7 +182,7 @@ def _row_pass(context: Context, prepared: Mapping[str, StageFolder]) -> StageFol
     return folder
 
 
-def _build_rows(context: Context, prepared: Mapping[str, StageFolder], observation: Observation) -> DataFrame:
+def _build_rows(context: Context, observation: Observation) -> DataFrame:
     request, recipe = context.request, context.request.recipe
     limits = ReadLimits(
         max_document_chars=recipe.ingest.max_document_chars,
@@ -232,7 +204,7 @@ def _build_rows(context: Context, prepared: Mapping[str, StageFolder], observati
     documents = documents.observe(
         observation, F.count(F.lit(1)).alias("read"), F.sum("origin.repaired").alias("repaired")
     )
-    return context.steps.apply(documents, prepared)
+    return context.steps.apply(documents)
 
 
 def _is_archive_row(context: Context) -> Any:
@@ -256,11 +228,8 @@ def _sampled_archives(inputs: Sequence[InputFile], sample: float | None) -> list
 
 def _count_rows(committed: DataFrame, steps: RowSteps) -> dict[str, Any]:
     """Counts of what was committed, in one small job over a few columns: by outcome and stage, and by rule."""
-    words = F.sum("signals.word_count") if _has_word_count(committed) else F.lit(None)
     by_stage = committed.groupBy("outcome", "stage").agg(
         F.count(F.lit(1)).alias("documents"),
-        F.sum("text_bytes").alias("bytes"),
-        words.cast("long").alias("words"),
         F.count_if(steps.rules.unsupported_language(F.col("language"))).alias("unsupported_language"),
     )
     reasons = F.when(F.col("outcome") == REMOVED, F.col("reasons.rule")).otherwise(F.array(F.col("origin.reason")))
@@ -276,14 +245,10 @@ def _count_rows(committed: DataFrame, steps: RowSteps) -> dict[str, Any]:
     }
 
 
-def _has_word_count(rows: DataFrame) -> bool:
-    return "signals" in rows.columns and "word_count" in rows.select("signals.*").columns
-
-
 def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccount]:
     """The chain of row-wise stages: each reads what the one before kept, the first what the readers delivered."""
     by_stage = {(row["stage"], row["outcome"]): row for row in facts["by_stage"]}
-    kept_rows = by_stage.get((None, KEPT), {"documents": 0, "bytes": 0, "words": 0})
+    kept_rows = by_stage.get((None, KEPT), {"documents": 0})
     accounts: list[StageAccount] = []
     remaining = facts["read"]
     for name in context.steps.names:
@@ -312,13 +277,6 @@ def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccou
     accounts[0].facts["repaired_utf8"] = facts["repaired"]
     judged = [row for row in facts["by_stage"] if row["outcome"] in (KEPT, REMOVED)]
     accounts[0].facts["unsupported_language"] = sum(row["unsupported_language"] for row in judged)
-    running = int(kept_rows["bytes"] or 0), int(kept_rows.get("words") or 0)
-    for account in reversed(accounts):
-        removed_rows = by_stage.get((account.stage, REMOVED), {})
-        account.facts["kept_text_bytes"], account.words = running
-        running = running[0] + int(removed_rows.get("bytes") or 0), running[1] + int(removed_rows.get("words") or 0)
-        if account is not accounts[0]:
-            account.bytes = running[0]
     return accounts
 
 
@@ -340,20 +298,29 @@ def _say_account(account: StageAccount) -> None:
 # ------------------------------------------------------------------------------------------------------------ set steps
 
 
-def _set_step(
-    context: Context,
-    name: str,
-    step: SetStep,
-    rows: DataFrame,
-    before: Sequence[tuple[str, StageFolder, dict[str, Any]]],
-) -> tuple[StageFolder, dict[str, Any]]:
-    parameters = getattr(context.request.recipe.steps, name)
+@dataclass(frozen=True)
+class DoneStep:
+    """A set step whose decisions are committed."""
+
+    name: str
+    folder: StageFolder
+    facts: Mapping[str, Any]
+
+    def table(self, spark: SparkSession, name: str) -> DataFrame:
+        """One of the tables that the step has written."""
+        return spark.read.parquet(self.folder.table(name))
+
+
+def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, before: Sequence[DoneStep]) -> DoneStep:
+    recipe = context.request.recipe
+    parameters = getattr(recipe.steps, name)
     parts = fingerprint(
         rows=context.steps.part(),
         inputs=context.inputs_digest,
         sampling=[context.request.sample, context.request.limit],
         recipe=parameters.model_dump(mode="json"),
-        before=[(n, getattr(context.request.recipe.steps, n).model_dump(mode="json")) for n, _, _ in before],
+        before=[(one.name, getattr(recipe.steps, one.name).model_dump(mode="json")) for one in before],
+        testsets=_files_of_testsets(context.files, parameters),
         definition=DEFINITION_VERSIONS[name],
         code=code_version(),
     )
@@ -362,10 +329,19 @@ def _set_step(
         with progress(context.spark, name):
             result = step(_still_kept(context, rows, before), parameters, folder)
             decisions_of(result.decisions, name).write.parquet(folder.table("decisions"))
+            if result.edits is not None:
+                result.edits.select("key", "copy", "text", "cuts").write.parquet(folder.table("edits"))
             for table, frame in result.tables.items():
                 frame.write.parquet(folder.table(table))
-            count = _decisions(context, folder).count()
-        return {"removed": count, "tables": sorted(result.tables), **{"facts": dict(result.facts)}}
+            decisions = context.spark.read.parquet(folder.table("decisions"))
+            removed, rules = decisions.count(), _rules_of_decisions(decisions)
+        return {
+            "removed": removed,
+            "rules": rules,
+            "tables": sorted(result.tables),
+            "edits": result.edits is not None,
+            "facts": dict(result.facts),
+        }
 
     folder, facts, skipped = context.folder.stage(name, parts, work)
     context.skipped.append(skipped)
@@ -375,28 +351,43 @@ def _set_step(
         read=previous.kept,
         kept=previous.kept - facts["removed"],
         removed=facts["removed"],
-        rules={name.replace("dedup_", "duplicate_", 1): facts["removed"]} if facts["removed"] else {},
+        rules=facts["rules"],
         seconds=facts["seconds"],
-        bytes=int(previous.facts.get("kept_text_bytes", 0)),
         facts=dict(facts["facts"]),
     )
     _say_account(account)
     context.accounts.append(account)
-    return folder, facts
+    return DoneStep(name, folder, facts)
 
 
-def _decisions(context: Context, folder: StageFolder) -> DataFrame:
-    return context.spark.read.parquet(folder.table("decisions"))
+def _rules_of_decisions(decisions: DataFrame) -> dict[str, int]:
+    """How many documents each rule removes, the most frequent first."""
+    rules = F.coalesce(F.col("reasons.rule"), F.array(F.regexp_replace("stage", "^dedup_", "duplicate_")))
+    counted = decisions.select(F.explode(rules).alias("rule")).groupBy("rule").count().collect()  # a row a rule
+    found = {row["rule"]: int(row["count"]) for row in counted}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _still_kept(
-    context: Context, rows: DataFrame, before: Sequence[tuple[str, StageFolder, dict[str, Any]]]
-) -> DataFrame:
-    """Documents that are kept so far, with (key, copy) and the rank of their source."""
-    removed = [_decisions(context, folder) for _, folder, _ in before]
+def _files_of_testsets(files: DriverFiles, parameters: Any) -> list[Any]:
+    """The test sets that a step reads besides documents, as (path, size, modification time)."""
+    return [
+        [info.path, info.size_bytes, info.modified_ms]
+        for testset in getattr(parameters, "testsets", ())
+        for info in files.find(testset.path)
+    ]
+
+
+def _still_kept(context: Context, rows: DataFrame, before: Sequence[DoneStep]) -> DataFrame:
+    """Documents that are kept so far, as the steps before left them, with (key, copy) and the rank of their source."""
+    removed = [one.table(context.spark, "decisions") for one in before]
     decisions = functools.reduce(lambda a, b: a.unionByName(b), removed) if removed else None
     documents = without_removed(with_copy(rows.where(F.col("outcome") == KEPT)), decisions)
+    documents = with_edits(documents, _edits(context, before))
     return context.steps.with_source_facts(documents, context.request.recipe)
+
+
+def _edits(context: Context, done: Sequence[DoneStep]) -> list[DataFrame]:
+    return [one.table(context.spark, "edits") for one in done if one.facts["edits"]]
 
 
 # ------------------------------------------------------------------------------------------------ gates, ledger, output
@@ -508,37 +499,44 @@ def _inputs_by_source(inputs: Sequence[InputFile]) -> list[dict[str, Any]]:
     return records
 
 
-def _publish(
-    context: Context,
-    rows: DataFrame,
-    rows_folder: StageFolder,
-    stages: Sequence[tuple[str, StageFolder, dict[str, Any]]],
-    prepared: Mapping[str, StageFolder],
-    ledger: dict[str, Any],
-) -> None:
-    recipe = context.request.recipe
-    decisions = resolve_representatives([_decisions(context, folder) for _, folder, _ in stages])
+def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger: dict[str, Any]) -> None:
+    spark, recipe = context.spark, context.request.recipe
+    decisions = resolve_representatives([one.table(spark, "decisions") for one in done])
+    edits = _edits(context, done)
     out = StageFolder(context.folder.staging)
-    with progress(context.spark, "publish"):
-        kept = kept_documents(rows, decisions, keep_signals=recipe.keep_signals, keep_content=recipe.keep_content)
+    content = recipe.keep_content or context.request.job == "ingest"
+    with progress(spark, "publish"):
+        kept = kept_documents(rows, decisions, edits, keep_signals=recipe.keep_signals, keep_content=content)
         kept.write.parquet(out.table("kept"))
-        removed = removed_documents(rows, decisions, recipe.audit, keep_content=recipe.keep_content)
-        removed.write.parquet(out.table("removed"))
+        removed_documents(rows, decisions, recipe.audit, keep_content=content).write.parquet(out.table("removed"))
         quarantined_rows(rows).coalesce(1).write.parquet(out.table("quarantine"))
         signal_rows(rows, decisions).write.parquet(out.table("signals"))
         _input_table(context).write.parquet(out.table("inputs"))
-        for _, folder, facts in stages:
-            for table in facts["tables"]:
-                context.files.move(folder.table(table), out.table(table))
-        for name, step in context.steps.prepared.items():
-            parameters = getattr(recipe.steps, name)
-            for table, frame in step.tables(rows, parameters, prepared[name]).items():
-                frame.write.parquet(out.table(table))
+        for one in done:
+            for table in one.facts["tables"]:
+                one.table(spark, table).write.parquet(out.table(table))
+        _fill_bytes(context.accounts, spark.read.parquet(out.table("signals")))
+    ledger["stages"] = [stage_record(account) for account in context.accounts]
     _check_published(context, out, ledger)
     if context.request.paranoid:
         ledger["paranoid"] = context.steps.re_decide(rows)
     ledger["seconds"] = round(time.time() - datetime.fromisoformat(ledger["started"]).timestamp(), 3)
     context.folder.publish(ledger)
+
+
+def _fill_bytes(accounts: Sequence[StageAccount], signals: DataFrame) -> None:
+    """Text bytes and words that each stage reads and keeps, from the written signals: one small job, no text read."""
+    has_words = "signals" in signals.columns and "word_count" in signals.select("signals.*").columns
+    words = F.sum("signals.word_count") if has_words else F.lit(None).cast("long")
+    sums = signals.groupBy("stage").agg(F.sum("text_bytes").alias("bytes"), words.alias("words")).collect()
+    lost = {row["stage"]: (int(row["bytes"] or 0), int(row["words"] or 0)) for row in sums}  # a row a stage
+    kept_bytes, kept_words = lost.get(None, (0, 0))
+    for account in reversed(accounts):
+        account.facts["kept_text_bytes"], account.words = kept_bytes, kept_words
+        removed_bytes, removed_words = lost.get(account.stage, (0, 0))
+        kept_bytes, kept_words = kept_bytes + removed_bytes, kept_words + removed_words
+        if account is not accounts[0]:
+            account.bytes = kept_bytes
 
 
 def _check_published(context: Context, out: StageFolder, ledger: dict[str, Any]) -> None:
