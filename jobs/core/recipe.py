@@ -697,9 +697,9 @@ class DedupNear(Part):
     preset: Literal["gopher", "fineweb", "lee", "olmo3"] | None = Field(
         None, description="Published settings; keys given beside it win."
     )
-    ngram: Positive = Field(5, description="Length of a shingle in units.")
-    unit: Literal["words", "chars"] = Field(
-        "words", description="Shingles of words (Han, Kana, Thai letters are words) or of code points."
+    ngram: Positive = Field(5, description="Words in a shingle; every Han, Kana or Thai letter is a word.")
+    unspaced_ngram: Positive | None = Field(
+        None, description="The same for documents mostly in scripts without spaces; default: ngram."
     )
     threshold: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="Jaccard similarity from which two are duplicates."
@@ -730,10 +730,10 @@ class DedupNear(Part):
         description="Pairs whose signature similarity is this many standard errors below threshold are not verified.",
     )
     min_scaled_hashes: Positive = Field(64, description="scaled: least expected hashes of a document.")
-    max_driver_pairs: int = Field(
+    max_task_pairs: int = Field(
         2_000_000,
         ge=0,
-        description="Up to this many verified pairs are resolved on the driver; the answer is the same.",
+        description="Up to this many verified pairs are resolved in one task; the answer is the same as in rounds.",
     )
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
