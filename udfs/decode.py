@@ -28,6 +28,7 @@ _DETECT_BYTES = 1 << 16
 _META_BYTES = 8192
 _FEW_BYTES = 6
 _SURE = 0.4
+_SOME = 0.1
 
 _SINGLE_BYTE = {
     "latin": ("cp1252", "cp1250", "cp1254", "cp1257", "cp1258", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-10",
@@ -210,7 +211,7 @@ def _mostly_utf8(content: bytes) -> bool:
     text = content.decode("utf-8", "replace")
     broken = text.count("\ufffd") - content.count(b"\xef\xbf\xbd")
     characters = len(text) - len(text.encode("ascii", "ignore")) - broken
-    return characters >= 20 * broken
+    return characters >= 4 * broken
 
 
 def _decode_legacy(content: bytes, content_type: str | None) -> Decoded:
@@ -225,15 +226,7 @@ def _decode_legacy(content: bytes, content_type: str | None) -> Decoded:
             if wrong * 50 <= len(text) - len(text.encode("ascii", "ignore")):
                 return Decoded(text, codec, evidence)
             continue
-        overruled = (
-            guess is not None
-            and confidence >= _SURE
-            and _SCRIPT.get(guess) != _SCRIPT.get(codec)
-            and _plausible(sample, guess, codec)
-        )
-        same_script = guess is not None and _SCRIPT.get(guess) == _SCRIPT.get(codec) == "cyrillic" and guess != codec
-        if same_script and _plausible(sample, str(guess), codec):
-            overruled = True
+        overruled = guess is not None and guess != codec and _overrules(sample, guess, confidence, codec)
         if not overruled:
             return Decoded(content.decode(codec, "replace"), codec, evidence)
     if guess is not None:
@@ -257,9 +250,23 @@ def _detect(sample: bytes) -> tuple[str | None, float]:
     return codec, float(found.confidence)
 
 
-def _plausible(sample: bytes, guess: str, declared: str) -> bool:
-    """Whether `guess` reads the sample better than `declared`: fewer case changes inside words, fewer non-letters."""
-    return _strangeness(sample.decode(guess, "replace")) < 0.5 * _strangeness(sample.decode(declared, "replace"))
+def _overrules(sample: bytes, guess: str, confidence: float, declared: str) -> bool:
+    """Whether a detected encoding stands against a declared one of a single byte a character.
+
+    It must be of another script, or the other Cyrillic one, and either read better or show that the declared alphabet
+    is Latin while nearly every letter lies past ASCII, which no Latin orthography does.
+    """
+    script, declared_script = _SCRIPT.get(guess), _SCRIPT.get(declared)
+    if script == declared_script and script != "cyrillic":
+        return False
+    text = sample.decode(declared, "replace")
+    if declared_script == "latin" and confidence >= _SOME:
+        letters = [char for char in text if char.isalpha()]
+        foreign = sum(char > "\x7f" for char in letters)
+        if foreign > 16 and foreign > 0.6 * len(letters):
+            return True
+    sure = confidence >= _SURE or script == declared_script
+    return sure and _strangeness(sample.decode(guess, "replace")) < 0.5 * _strangeness(text)
 
 
 def _strangeness(text: str) -> float:
