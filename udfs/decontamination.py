@@ -555,6 +555,15 @@ CONTAMINATION_TYPE = pa.struct(
 """What `contamination` says of a document. Spans and cuts are half-open ranges of code points; `edited` is what the
 policy leaves of a text it cuts."""
 
+_CLEAN: Mapping[str, Any] = {
+    "contaminated": False,
+    "removed": False,
+    "reasons": [],
+    "matches": [],
+    "edited": None,
+    "cuts": [],
+}
+
 
 def _rule_of(policy: Policy, parameters: Parameters) -> _Rule:
     kind = {"coverage": 0, "flag": 0, "gopher": 1, "gpt3": 2}[policy.name]
@@ -597,21 +606,18 @@ def contamination(text: pa.Array, index: Index, policy: Policy) -> pa.StructArra
         raise ValueError(f"unknown policy {policy.name!r}: one of {', '.join(POLICIES)}")
     hits = scan(text, index)
     findings = judge(text, hits, index, policy) if len(hits.documents) else None
-    rows: list[dict[str, Any] | None] = [None] * len(text)
+    rows: list[Mapping[str, Any] | None] = [None] * len(text)
     if findings is not None and len(findings.documents):
         for document, pairs in _groups(findings.documents):
             first, last = np.searchsorted(hits.documents, [document, document + 1])
             found = _FoundDocument(text[document].as_py(), hits, slice(first, last), index)
             rows[document] = found.described(findings, pairs, policy)
-    clean = {
-        "contaminated": False,
-        "removed": False,
-        "reasons": [],
-        "matches": [],
-        "edited": None,
-        "cuts": [],
-    }
-    return pa.array([row or clean for row in rows], CONTAMINATION_TYPE)
+    return pa.array([row or _CLEAN for row in rows], CONTAMINATION_TYPE)
+
+
+def nothing_found(count: int) -> pa.StructArray:
+    """What `contamination` returns for so many clean documents."""
+    return pa.array([_CLEAN] * count, CONTAMINATION_TYPE)
 
 
 def _groups(documents: NDArray[np.int64]) -> list[tuple[int, range]]:

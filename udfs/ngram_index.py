@@ -17,8 +17,9 @@ letter (formulas, Latin names) are not indexed. The hash of a gram of words with
 With 10⁷ grams in the index and 5·10¹² in a corpus of 10¹⁰ documents, about three grams match by chance; one gram alone
 decides nothing unless it is an item indexed whole.
 
-A gram is *shared* when another item of the same data set with other words has it too, and *own* otherwise; an *idiom*
-when more documents of a corpus sample hold it than the recipe allows.
+A gram is *shared* when another item of the same data set with other words has it too, or the context of any item of
+the data set (the public passage that a question is asked about; else contexts take no part), and *own* otherwise; an
+*idiom* when more documents of a corpus sample hold it than the recipe allows.
 """
 
 # mypy: allow-untyped-defs
@@ -88,7 +89,7 @@ class Postings(NamedTuple):
     items: NDArray[np.uint32]  # [postings] ascending for each gram
     item_offsets: NDArray[np.int64]  # [items + 1] range of each item in `item_grams`
     item_grams: NDArray[np.uint32]  # gram at each word position of each item; NO_GRAM where it has none
-    item_shares: NDArray[np.uint8]  # items of the data set that have the gram, at most 255; 1 = own
+    item_shares: NDArray[np.uint8]  # items of the data set that have the gram, at most 255; 1 = own, else shared
     item_distinct: NDArray[np.uint32]  # [items] distinct grams
     item_words: NDArray[np.uint32]  # [items] W
     question_words: NDArray[np.uint32]  # [items]
@@ -381,9 +382,10 @@ ITEM_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("question", pa.string()),
         ("answer", pa.string()),
+        ("context", pa.string()),
     ]
 )
-"""The items an index is built from; `answer` may be null or empty."""
+"""The items an index is built from; `answer` and `context` may be null or empty."""
 
 _ITEM_FILE = "items.arrow"
 _METADATA_FILE = "index.json"
@@ -554,7 +556,9 @@ def build_index(items: pa.Table, parameters: Parameters, metadata: Mapping[str, 
         ValueError: No item can be tested; the message says how long the longest one is.
     """
     items = items.select(ITEM_SCHEMA.names).cast(ITEM_SCHEMA).combine_chunks()
-    items = items.set_column(4, "answer", pc.fill_null(items["answer"], ""))
+    for optional in ("answer", "context"):
+        filled = pc.fill_null(items[optional], "")
+        items = items.set_column(ITEM_SCHEMA.get_field_index(optional), optional, filled)
     items = items.group_by(ITEM_SCHEMA.names, use_threads=False).aggregate([])
     items = items.sort_by([(name, "ascending") for name in ITEM_SCHEMA.names]).combine_chunks()
     whole = pa.array(
@@ -585,6 +589,7 @@ def build_index(items: pa.Table, parameters: Parameters, metadata: Mapping[str, 
     texts = np.empty(len(items), dtype=np.uint64)
     _whole_hashes(found.hashes, found.offsets, texts)
     shares = _shares(gram_hashes, has_gram, item_offsets, texts, items["dataset"])
+    _share_with_contexts(shares, gram_hashes, item_offsets, items, parameters)
     return assemble(
         parameters,
         items,
@@ -626,6 +631,47 @@ def _shares(
         counts = np.bincount(gram_number[new_pair])
         shares[mine[order]] = np.minimum(counts[gram_number], 255)
     return shares
+
+
+@njit(cache=True, nogil=True)
+def _all_grams(hashes, word_offsets, length):
+    """Return the hashes of all grams of one length of a batch of texts."""
+    total = 0
+    for text in range(len(word_offsets) - 1):
+        total += max(0, word_offsets[text + 1] - word_offsets[text] - length + 1)
+    grams = np.empty(total, dtype=np.uint64)
+    running = np.empty(longest_text(word_offsets) + 1, dtype=np.uint64)
+    power = np.uint64(1)
+    for _ in range(length):
+        power *= GRAM_BASE
+    at = 0
+    for text in range(len(word_offsets) - 1):
+        begin = word_offsets[text]
+        count = word_offsets[text + 1] - begin
+        running_hashes(hashes[begin : begin + count], count, running)
+        for position in range(count - length + 1):
+            grams[at] = gram_hash(running, position, length, power)
+            at += 1
+    return grams
+
+
+def _share_with_contexts(
+    shares: NDArray[np.uint8],
+    gram_hashes: NDArray[np.uint64],
+    item_offsets: NDArray[np.int64],
+    items: pa.Table,
+    parameters: Parameters,
+) -> None:
+    """Mark as shared, in place, the grams that a context of the same data set holds."""
+    having = items.filter(pc.not_equal(items["context"], ""))
+    for dataset in pc.unique(having["dataset"]).to_pylist():
+        contexts = pc.unique(having.filter(pc.equal(having["dataset"], dataset))["context"]).cast(pa.large_string())
+        found = item_words(contexts)
+        lengths = (parameters.ngram, parameters.han_ngram)
+        grams = np.unique(np.concatenate([_all_grams(found.hashes, found.offsets, length) for length in lengths]))
+        of_dataset = np.asarray(pc.equal(items["dataset"], dataset).combine_chunks().cast(pa.uint8())) == 1
+        mine = np.flatnonzero(np.repeat(of_dataset, np.diff(item_offsets)) & (shares == 1))
+        shares[mine[np.isin(gram_hashes[mine], grams)]] = 2
 
 
 def save_index(index: Index, folder: Path) -> None:
@@ -687,13 +733,21 @@ def load_idioms(folder: Path) -> NDArray[np.uint64]:
     return np.load(path, allow_pickle=False) if path.is_file() else np.empty(0, dtype=np.uint64)
 
 
-@lru_cache(maxsize=4)
 def load_index(folder: Path) -> Index:
     """Map an index read-only. Processes of one machine share the pages; only the idiom marks are a process's own.
+
+    What was mapped is kept for the next call, until the index or its idioms are written anew.
 
     Raises:
         IndexMismatchError: There is no finished index, or another definition built it.
     """
+    files = (folder / _METADATA_FILE, folder / _IDIOM_FILE)
+    stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else (0, 0) for file in files)
+    return _mapped(folder, stamps)
+
+
+@lru_cache(maxsize=4)
+def _mapped(folder: Path, stamps: tuple[tuple[int, int], ...]) -> Index:
     metadata = load_metadata(folder)
     arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)) for name in _ARRAYS}
     stored = metadata["windows"]

@@ -40,8 +40,9 @@ LAW_ANSWER = "甲公司可以解除合同并请求乙公司承担违约责任"
 HOST = "The committee met on Tuesday to review how grants were spent over the last year across every region. " * 12
 
 
-def row(question: str, answer: str = "", *, dataset: str = "set", id: str = "1") -> dict[str, str]:
-    return {"dataset": dataset, "split": "test", "id": id, "question": question, "answer": answer}
+def row(question: str, answer: str = "", context: str = "", *, dataset: str = "set", id: str = "1") -> dict[str, str]:
+    names = ("dataset", "split", "id", "question", "answer", "context")
+    return dict(zip(names, (dataset, "test", id, question, answer, context), strict=True))
 
 
 DEFAULTS = Parameters()
@@ -124,14 +125,14 @@ def test_words_equal_the_twins(text: str) -> None:
 
 
 @given(
-    items=st.lists(st.tuples(st.sampled_from("pq"), sentence, sentence), min_size=1, max_size=5),
+    items=st.lists(st.tuples(st.sampled_from("pq"), sentence, sentence, sentence), min_size=1, max_size=5),
     pieces=st.lists(st.one_of(sentence, st.integers(0, 4)), max_size=5),
     policy=st.sampled_from(kernel.POLICIES),
     idiom=st.one_of(st.none(), st.tuples(vocabulary, vocabulary, vocabulary)),
 )
 def test_findings_equal_the_twins(items, pieces, policy, idiom) -> None:
-    rows = [row(q, a, dataset=d, id=str(i)) for i, (d, q, a) in enumerate(items)]
-    texts = [f"{q} {a}" for _, q, a in items]
+    rows = [row(q, a, c if i % 2 else "", dataset=d, id=str(i)) for i, (d, q, a, c) in enumerate(items)]
+    texts = [f"{q} {a}" for _, q, a, _ in items]
     document = " ".join(piece if isinstance(piece, str) else texts[piece % len(texts)] for piece in pieces)
     chosen = Policy(**{**SMALL_POLICY.__dict__, "name": policy})
     idioms = [tuple(word.text for word in plain.words(" ".join(idiom)))] if idiom else []
@@ -263,6 +264,17 @@ def test_a_passage_that_several_items_share_is_no_evidence() -> None:
     index = build(rows)
     assert not look(f"{HOST}{passage}. {HOST}", index)["contaminated"]
     assert ids(look(rows[0]["question"], index)) == {"0"}
+
+
+def test_a_context_is_no_evidence_even_inside_the_question() -> None:
+    passage = " ".join(f"passage{n}" for n in range(120))
+    question = "Which one of all the numbered passages comes right after the seventh one in the order that they were told in?"
+    index = build([row(f"{passage} {question}", "The eighth", passage)])
+    assert not look(f"{HOST}{passage}. {HOST}", index)["contaminated"]
+    assert look(f"{passage} {question}", index)["contaminated"]
+    apart = build([row(question, "The eighth", passage)])
+    assert not look(passage, apart)["contaminated"]
+    assert look(f"{HOST} {question} {HOST}", apart)["contaminated"]
 
 
 def test_a_template_filled_otherwise_is_not_found() -> None:

@@ -133,8 +133,9 @@ class Items:
 
 def items_of(rows: Iterable[Mapping[str, str | None]], parameters: Parameters, idioms: Iterable[Gram] = ()) -> Items:
     """Items from rows with the fields of `udfs.ngram_index.ITEM_SCHEMA`, sorted by them, equal rows once."""
-    keys = sorted({(r["dataset"], r["split"], r["id"], r["question"], r["answer"] or "") for r in rows})  # type: ignore[type-var]
-    items = tuple(_item(*key, parameters) for key in keys)  # type: ignore[arg-type]
+    names = ("dataset", "split", "id", "question", "answer", "context")
+    keys = sorted({tuple(r.get(name) or "" for name in names) for r in rows})
+    items = tuple(_item(key, parameters) for key in keys)
     shared: dict[str, frozenset[Gram]] = {}
     for dataset in {item.dataset for item in items}:
         having: dict[Gram, set[tuple[str, ...]]] = {}
@@ -142,11 +143,18 @@ def items_of(rows: Iterable[Mapping[str, str | None]], parameters: Parameters, i
             if item.dataset == dataset:
                 for gram in item.distinct:
                     having.setdefault(gram, set()).add(item.words)
-        shared[dataset] = frozenset(gram for gram, texts in having.items() if len(texts) > 1)
+        in_contexts = {
+            tuple(word.text for word in own[at : at + length])
+            for own in [words(key[5]) for key in keys if key[0] == dataset]
+            for length in (parameters.ngram, parameters.han_ngram)
+            for at in range(len(own) - length + 1)
+        }
+        shared[dataset] = frozenset(gram for gram, texts in having.items() if len(texts) > 1 or gram in in_contexts)
     return Items(items, shared, frozenset(idioms), parameters)
 
 
-def _item(dataset: str, split: str, id: str, question: str, answer: str, parameters: Parameters) -> Item:
+def _item(key: tuple[str, ...], parameters: Parameters) -> Item:
+    dataset, split, id, question, answer, _ = key
     own = words(f"{question}\n{answer}" if answer else question)
     count = len(own)
     is_character = count > 0 and 2 * sum(word.is_character for word in own) >= count
