@@ -340,6 +340,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
         run_chars = 0
         while True:
             word_begin = position
+            alnum_before = alnum
             state = HASH_START
             flags = np.int64(0)
             continuation = 0  # bytes of the word that begin no code point
@@ -407,9 +408,10 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
                 ellipses += more_ellipses
             if chars >= SHORTEST_ENCODED_CHARS:
                 encoded += count_encoded(data, word_begin, position)
-            if stop_left > 0:
+            # A stop word has at most as many letters and digits as the longest has characters.
+            if stop_left > 0 and alnum - alnum_before <= stop_longest:
                 key = word_hash
-                something = chars <= stop_longest
+                something = True
                 if (flags & (LOWERS | PUNCTUATION)) != 0:
                     key, something = bare_hash(data, word_begin, position, tables)
                 if something:
