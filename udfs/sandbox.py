@@ -7,7 +7,7 @@ Python worker:
 - the kernel ends a child whose page used too much processor time (ITIMER_PROF, whose signal is fatal by default) or
 waited
   too long (ITIMER_REAL): both are armed anew for each page, need no thread and work inside native code;
-- its address space is capped (RLIMIT_AS), counted from what it holds when it is ready;
+- its private memory is capped (RLIMIT_DATA), counted from what it holds when it is ready;
 - before each page the child writes the page's number into a shared file of 8 bytes, so the parent knows whom to blame;
 the
   page gets a reason, the other pages of the batch are handed to a new child.
@@ -186,6 +186,7 @@ class Sandbox:
         self.starts += 1
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # gives memory back; the others keep it, and it is capped
         environment["OMP_NUM_THREADS"] = environment["NUMBA_NUM_THREADS"] = "1"
         setting = {
             "target": self.target,
@@ -325,21 +326,32 @@ def _read_exactly(stream: BinaryIO, count: int) -> bytes | None:
 # --- The child --------------------------------------------------------------------------------------------------------
 
 _OUT_OF_MEMORY = 77
+_RESERVED_BYTES = 256 << 20
 
 
-def _address_space() -> int:
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
-        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+def _held_bytes(name: str) -> int:
+    """A figure of /proc/self/status in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) << 10
+    return 0
 
 
 def _limit_memory(more: int) -> None:
-    """Cap the address space at what is held now and `more` bytes; where the system cannot, pages are still timed."""
+    """Cap private memory at what is held now and `more` bytes; where the system cannot, pages are still timed.
+
+    RLIMIT_DATA counts what is written to, but not every kernel keeps it; RLIMIT_AS also counts what allocators reserve
+    and never use, so it is set higher by what the C library's arenas take.
+    """
     try:
         import resource
 
-        limit = _address_space() + more
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        for kind, held in (
+            (resource.RLIMIT_DATA, _held_bytes("VmData") + more),
+            (resource.RLIMIT_AS, _held_bytes("VmSize") + more + _RESERVED_BYTES),
+        ):
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(kind, (held if hard == resource.RLIM_INFINITY else min(held, hard), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, OSError, ValueError):
         return

@@ -139,8 +139,8 @@ def test_any_bytes_decode_to_valid_text(content: bytes, charset: str | None) -> 
 
 
 # Files of the Universal Declaration in old encodings, by the codec that their names state; files in private font
-# encodings have none. One file named UTF8 is windows-1250; Lithuanian (cp1257), two Serbian files that mix alphabets and
-# transliterations are beyond detection.
+# encodings have none. One file named UTF8 is windows-1250; Lithuanian (cp1257), two Serbian files that mix alphabets
+# and transliterations are beyond detection.
 STATED = {
     "Latin2": "cp1250", "Cyrillic": "cp1251", "Greek": "cp1253", "Hebrew": "cp1255", "Arabic": "cp1256",
     "Turkish": "cp1254", "GB2312": "gb18030", "EUC": "euc_jp", "SJIS": "cp932", "JIS": "iso2022_jp", "HZ": "hz",
