@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -30,11 +31,14 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_type
 
+from jobs.core import command
 from jobs.core.console import say
 from jobs.core.documents import REASONS_TYPE
 from jobs.core.errors import InputContractError, UsageError
 from jobs.core.files import scheme_of
+from jobs.core.job import Job, run_job
 from jobs.core.recipe import Decontaminate, TestSet
+from jobs.core.recipe_file import resolve_recipe
 from jobs.core.run import SetResult
 from jobs.core.run_folder import StageFolder
 from jobs.core.testsets import TestSets, read_testsets
@@ -560,6 +564,9 @@ def decontaminate(documents: DataFrame, step: Decontaminate, folder: StageFolder
     those among them with the smallest keys, and the rest of the work is on what was set aside. (An index that is too
     large to ship takes two more readings.)
     """
+    if not step.testsets and step.index is None:
+        say("decontaminate: no test sets are named, nothing is looked for")
+        return SetResult(documents.select("key", "copy").limit(0), facts={"items": 0})
     spark = documents.sparkSession
     target = _index_folder(folder)
     shutil.rmtree(target, ignore_errors=True)
@@ -583,7 +590,7 @@ def decontaminate(documents: DataFrame, step: Decontaminate, folder: StageFolder
     found = spark.read.parquet(folder.table("found"))
     items = item_report(found, target, step)
     removed = F.col("contamination.removed")
-    facts["contaminated_documents"] = found.count()
+    facts["contaminated"] = found.count()
     return SetResult(
         decisions=found.where(removed).select(
             "key", "copy", F.col("contamination.reasons").cast(REASONS_TYPE).alias("reasons")
@@ -633,3 +640,46 @@ def _read_sample(spark: SparkSession, path: str) -> DataFrame:
     if path.rstrip("/").endswith((".parquet", ".parq")):
         return spark.read.parquet(path).select("text")
     return spark.read.schema("text string").option("maxStringLen", 2**31 - 1).json(path)
+
+
+JOB = Job(
+    name="decontaminate",
+    summary="Remove documents that hold test items; `winnow decontaminate index` writes an index for re-use.",
+    example="winnow decontaminate --recipe gopher --input texts/kept --testsets testsets/ --output clean",
+    steps=("decontaminate",),
+    set_steps={"decontaminate": decontaminate},
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this job."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _write_index(words[1:]) if words[:1] == ["index"] else run_job(JOB, words)
+
+
+def _write_index(argv: Sequence[str]) -> int:
+    def body() -> int:
+        arguments = command.parser(
+            "decontaminate index",
+            "Write an index of test sets for re-use (steps.decontaminate.index). Starts no Spark.",
+            "winnow decontaminate index --recipe gopher --testsets testsets/ --output index",
+        )
+        command.add_recipe_arguments(arguments)
+        arguments.add_argument("--testsets", metavar="PATH", nargs="+", action="extend", default=[], help="test sets")
+        arguments.add_argument("--output", metavar="DIR", required=True, help="folder to write, not there yet")
+        command.add_log_arguments(arguments)
+        chosen = arguments.parse_args(argv)
+        command.start_logging(chosen)
+        step = resolve_recipe(chosen.recipe, chosen.overrides).recipe.steps.decontaminate or Decontaminate()
+        paths = [*step.testsets, *chosen.testsets]
+        if not paths:
+            raise UsageError("no test sets", next_step="give --testsets PATH…")
+        metadata = build_index_from_paths(paths, step, chosen.output)
+        say(f"index of {metadata['items']:,} items written to {chosen.output}")
+        return 0
+
+    return command.end_well(body, verbose="--verbose" in argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
