@@ -123,6 +123,7 @@ def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetSt
         input_files.digest_of_inputs(checked),
         row_steps(request.resolved, request.steps),
     )
+    _fit_shuffles(spark, total_bytes(file.info for file in checked))
     if request.dry_run:
         return _dry_run(context)
     finished = _finished_already(context)
@@ -147,6 +148,14 @@ def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, starte
     ledger = _ledger(context, run_id, started)
     _publish(context, rows, done, ledger)
     return ledger
+
+
+def _fit_shuffles(spark: SparkSession, input_bytes: int) -> None:
+    """Shuffle partitions by the size of the input, unless the user chose: 200 cost a small run more than its work."""
+    if "spark.sql.shuffle.partitions" in dict(spark.sparkContext.getConf().getAll()):
+        return
+    cores = max(1, spark.sparkContext.defaultParallelism)
+    spark.conf.set("spark.sql.shuffle.partitions", str(max(cores, min(10_000, input_bytes * 4 // (64 << 20)))))
 
 
 # ---------------------------------------------------------------------------------------------------- the row-wise pass
