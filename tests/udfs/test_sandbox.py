@@ -16,7 +16,7 @@ import pytest
 
 from udfs.sandbox import Sandbox, SandboxLimits, SandboxUnusableError
 
-LIMITS = SandboxLimits(cpu_seconds=0.5, wall_seconds=3.0, memory_bytes=256 << 20)
+LIMITS = SandboxLimits(cpu_seconds=1.0, wall_seconds=3.0, memory_bytes=256 << 20)
 RESULT = pa.struct([pa.field("out", pa.string()), pa.field("number", pa.int64())])
 TARGET = '''
     """Pages that do what their text says."""
