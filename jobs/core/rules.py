@@ -8,8 +8,10 @@ definition that these expressions must agree with.
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -35,7 +37,7 @@ class RuleBook:
         self._resolved = resolved
         self._quantiles = quantiles
 
-    @cached_property
+    @functools.cached_property
     def profiles(self) -> Profiles:
         """The resolved bounds of every source and language."""
         profiles = bounds_for(self._resolved.recipe, self._resolved.packs)
@@ -84,8 +86,10 @@ class RuleBook:
             verdicts.append(_verdict(rule, [each.limits(step).get(rule) for each in self.profiles.profiles], profile))
         if not verdicts:
             return _no_reason()
-        found = F.concat(*[F.when(broken, F.array(reason)).otherwise(_no_reason()) for broken, reason in verdicts])
-        return F.when(self.applies(step, profile), found).otherwise(_no_reason())
+        # Most rows break no rule: that is found out by plain comparisons, and only the others build reasons.
+        any_broken = functools.reduce(operator.or_, [broken for broken, _ in verdicts])
+        found = F.array_compact(F.array(*[F.when(broken, reason) for broken, reason in verdicts]))
+        return F.when(self.applies(step, profile) & any_broken, found).otherwise(_no_reason())
 
     def _content_verdicts(self) -> list[_Verdict]:
         verdicts: list[_Verdict] = []
@@ -102,21 +106,23 @@ class RuleBook:
 
 
 def _verdict(rule: str, limits: Sequence[Limits | None], profile: Column) -> _Verdict:
-    low = _number_by_profile([each.minimum if each else None for each in limits], profile)
-    high = _number_by_profile([each.maximum if each else None for each in limits], profile)
-    applies = _flag_by_profile([each is not None for each in limits], profile)
+    lows = [each.minimum if each and each.minimum is not None else -math.inf for each in limits]
+    highs = [each.maximum if each and each.maximum is not None else math.inf for each in limits]
+    low, high = _number_by_profile(lows, profile), _number_by_profile(highs, profile)
     value = (F.col(rule) if rule == "language_score" else F.col(f"signals.`{rule}`")).cast("double")
+    # NULL compares as NULL and NaN as larger than infinity: neither is within any bounds.
+    within = F.coalesce((value >= low) & (value <= high), F.lit(False))
+    broken = _flag_by_profile([each is not None for each in limits], profile) & ~within
     absent = value.isNull() | F.isnan(value)
-    too_low, too_high = F.coalesce(value < low, F.lit(False)), F.coalesce(value > high, F.lit(False))
     if rule == "language_score":  # a language that the source states has no score: nothing to doubt
-        applies = applies & ~(absent & F.col("language").isNotNull())
+        broken = broken & ~(absent & F.col("language").isNotNull())
     texts = [each.texts() if each else ("", "") for each in limits]
     bound = (
         F.when(absent, F.lit("not null"))
-        .when(too_low, _text_by_profile([low_text for low_text, _ in texts], profile))
+        .when(value < low, _text_by_profile([low_text for low_text, _ in texts], profile))
         .otherwise(_text_by_profile([high_text for _, high_text in texts], profile))
     )
-    return applies & (absent | too_low | too_high), _reason(F.lit(rule), F.when(~absent, value), bound)
+    return broken, _reason(F.lit(rule), F.when(~absent, value), bound)
 
 
 def _reason(rule: Column, value: Column, bound: Column) -> Column:
@@ -140,11 +146,14 @@ def _refuse_open_quantiles(profiles: Profiles) -> None:
 # made of numbers, source names and language codes, whose patterns the recipe model checks: nothing needs quoting.
 
 
-def _number_by_profile(bounds: Sequence[float | str | None], profile: Column) -> Column:
+def _number_by_profile(bounds: Sequence[float | str], profile: Column) -> Column:
     if len(set(bounds)) == 1:
-        return F.lit(bounds[0]).cast("double")
-    numbers = ", ".join("CAST(NULL AS DOUBLE)" if bound is None else f"{bound!r}D" for bound in bounds)
-    return F.get(F.expr(f"array({numbers})"), profile)
+        return F.lit(float(bounds[0]))
+    return F.get(F.expr(f"array({', '.join(_double(float(bound)) for bound in bounds)})"), profile)
+
+
+def _double(value: float) -> str:
+    return f"{value!r}D" if math.isfinite(value) else f"double('{value}')"
 
 
 def _text_by_profile(texts: Sequence[str], profile: Column) -> Column:

@@ -42,6 +42,9 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     # A document is some kilobytes: a batch is bounded by bytes long before it is by rows.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
+    # HotSpot does not compile methods of more than 8 000 bytes of code. All rules of a recipe fused into one are more,
+    # and halve the speed of deciding; over the limit Spark splits them into methods that are compiled.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
