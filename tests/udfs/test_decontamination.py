@@ -268,7 +268,9 @@ def test_a_passage_that_several_items_share_is_no_evidence() -> None:
 
 def test_a_context_is_no_evidence_even_inside_the_question() -> None:
     passage = " ".join(f"passage{n}" for n in range(120))
-    question = "Which one of all the numbered passages comes right after the seventh one in the order that they were told in?"
+    question = (
+        "Which one of all the numbered passages comes right after the seventh one in the order they were told in here?"
+    )
     index = build([row(f"{passage} {question}", "The eighth", passage)])
     assert not look(f"{HOST}{passage}. {HOST}", index)["contaminated"]
     assert look(f"{passage} {question}", index)["contaminated"]
