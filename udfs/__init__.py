@@ -16,7 +16,17 @@ from pathlib import Path
 
 # Modules whose kernels are compiled into those of other modules. Numba recompiles a kernel when its own file changes,
 # not when one it calls does, so the folder's name carries their digest. A test keeps the list complete.
-SHARED_KERNEL_MODULES = ("ngram_index.py", "tokens.py", "unicode.py")
+SHARED_KERNEL_MODULES = (
+    "code.py",
+    "lines.py",
+    "nfc.py",
+    "ngram_index.py",
+    "quality.py",
+    "repetition.py",
+    "shingles.py",
+    "tokens.py",
+    "unicode.py",
+)
 _FOLDER_PREFIX = "winnow-kernels-"
 
 

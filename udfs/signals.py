@@ -130,14 +130,16 @@ class StopWords:
 
         Args:
             lists: Language code to words. Case and outer punctuation do not matter; each must be one word as
-            `udfs.tokens` counts. default: Language whose list judges documents without a known language (NULL or
-            ``und``); None gives those no signal.
+                `udfs.tokens` counts. An empty list is no list.
+            default: Language whose list judges documents without a known language (NULL or ``und``); None gives those
+                no signal.
 
         Raises:
             ValueError: `default` has no list, or an entry is not one word and so could never be found.
         """
         if default is not None and default not in lists:
             raise ValueError(f"no stop word list for the default language {default!r}; there are {sorted(lists)}")
+        lists = {language: tuple(entries) for language, entries in lists.items() if tuple(entries)}
         hashes, numbers, begins, masks, sizes, longest = [], [], [], [], [], []
         begin = 0
         for language in lists:
@@ -167,7 +169,7 @@ class StopWords:
 
     def list_of_each(self, language: pa.Array | None, documents: int) -> NDArray[np.int32]:
         """Return the number of the list that judges each document, -1 where none does."""
-        default = -1 if self.default is None else self.numbers[self.default]
+        default = -1 if self.default is None else self.numbers.get(self.default, -1)
         if language is None:
             return np.full(documents, default, dtype=np.int32)
         if isinstance(language, pa.ChunkedArray):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from numba.core.dispatcher import Dispatcher
 
@@ -73,6 +74,26 @@ def _warm_decontamination() -> None:
     contamination(pa.array([item["question"]]), build_index(items, Parameters()), Policy())
 
 
+def _warm_near_duplicates() -> None:
+    from udfs.candidates import Splitter
+    from udfs.minhash import SketchParameters, sketch
+    from udfs.resolution import components, removed_nodes
+    from udfs.shingles import distinct_shingles
+    from udfs.similarity import edit_similarity, jaccard, packed
+
+    sketch(_TEXT, SketchParameters())
+    found = distinct_shingles(_TEXT, 5)
+    sets = packed(found.hashes, found.offsets[:-1], found.offsets[1:])
+    jaccard(sets, sets)
+    edit_similarity(sets, sets, 0.5)
+    node = np.zeros(1, dtype=np.int64)
+    splitter = Splitter(2, 0)
+    splitter.take(node, np.empty((1, 0), dtype=np.uint32), node)
+    splitter.finish()
+    removed_nodes(node, node + 1)
+    components(node, node + 1)
+
+
 WARMERS: Mapping[str, Callable[[], None]] = {
     "tokens": _warm_tokens,
     "signals": _warm_signals,
@@ -81,6 +102,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "digests": _warm_digests,
     "html": _warm_html,
     "decontamination": _warm_decontamination,
+    "near_duplicates": _warm_near_duplicates,
 }
 
 
