@@ -117,6 +117,7 @@ def cover_ngrams(hashes, ends, words, scratch, seed, covered):
             return
         shift = clear_table(table, alive)
         distinct = np.int64(0)
+        expected = np.int64(0)
         found = 0
         best_count = 1
         best_cover = 0
@@ -125,7 +126,13 @@ def cover_ngrams(hashes, ends, words, scratch, seed, covered):
             if positions[item + 1] != position + 1:
                 continue
             key = (np.uint64(numbers[item]) << np.uint64(32)) | np.uint64(numbers[item + 1])
-            number = number_of(key, hashes, distinct, table, shift, seed)
+            # Where text comes again its n-grams follow each other as they did the first time: look there first.
+            expected += 1
+            if expected < distinct and hashes[expected] == key:
+                number = expected
+            else:
+                number = number_of(key, hashes, distinct, table, shift, seed)
+                expected = number
             positions[found] = position
             numbers[found] = number
             found += 1

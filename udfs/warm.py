@@ -74,6 +74,14 @@ def _warm_decontamination() -> None:
     contamination(pa.array([item["question"]]), build_index(items, Parameters()), Policy())
 
 
+def _warm_urls() -> None:
+    from udfs.urls import build_table, count_words, match, url_word_lists
+
+    url = pa.array(["http://a.example/b", None], pa.string())
+    match(url, build_table({"list": [b"a.example"]}))
+    count_words(url, url_word_lists(["a"]))
+
+
 def _warm_near_duplicates() -> None:
     from udfs.candidates import Splitter
     from udfs.minhash import SketchParameters, sketch
@@ -102,6 +110,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "digests": _warm_digests,
     "html": _warm_html,
     "decontamination": _warm_decontamination,
+    "urls": _warm_urls,
     "near_duplicates": _warm_near_duplicates,
 }
 
