@@ -1,15 +1,14 @@
 """Find test items in documents: a scan of the text for indexed n-grams, and a verdict for each (document, item) pair.
 
 Words, items, grams, *own* and *shared* grams and *idioms* are defined in `udfs.ngram_index`. *Matched* grams of an item
-are those that occur anywhere in the document. A word of an item is *idle*, and weighs nothing, when it lies in an idiom
-or in no gram at all; it weighs `shared_weight` (0.02) when it lies in a shared gram, and 1 when it is the item's *own*.
-Idioms are taken for ordinary grams where the matched ones cover half of the item's words: a leaked item is frequent
-too.
+are those that occur anywhere in the document. Own grams weigh 1, shared ones `shared_weight` (0.02); idioms weigh
+nothing, unless the matched ones cover half of the item's words (a leaked item is frequent too). A word weighs as much
+as the heaviest gram it lies in.
 
     coverage   words in a matched gram / words
-    evidence   weight of these words / weight of all words
+    evidence   weight of the words, by matched grams / weight of the words, by all grams
     required   1 up to full_coverage_words (20), falling in a straight line to min_coverage (0.5) at 50 words
-    run        longest stretch of item words of which every gram is matched, counted in own words
+    run        longest stretch of item words of which every gram is matched; words of it outside own grams do not count
 
 Policy *coverage* (and *flag*, which only reports) finds an item when both coverage and evidence reach what is required
 of W words; or do so over the question alone, when it has min_question_words (20) or more; or the run has min_run_words
@@ -53,7 +52,6 @@ PIECE_SEPARATOR = "\n\n"
 
 POLICIES = ("coverage", "gopher", "gpt3", "flag")
 EVIDENCE = ("coverage", "question", "run", "whole", "jaccard", "ngram")
-_IDLE, _SHARED, _OWN = range(3)
 _BY_COVERAGE, _BY_QUESTION, _BY_RUN, _BY_WHOLE, _BY_JACCARD, _BY_GRAM = range(6)
 
 
@@ -236,80 +234,84 @@ def _is_matched(grams, gram):
 
 
 @njit(cache=True, nogil=True)
-def _classify(first, words, length, postings, idioms_count, classes):
-    """Fill `classes` with what each of the item's first `words` words is: _IDLE, _SHARED or _OWN."""
+def _weigh(first, words, length, postings, matched, idioms_count, shared_weight):
+    """Return (words in matched grams, words in matched idioms, weight matched, weight of all) of the first `words`
+    words of the item whose grams begin at `first` in `item_grams`."""
     far = -(1 << 40)
-    idiom = far
+    any_matched = far
+    idiom_matched = far
+    own = far
+    own_matched = far
     shared = far
-    any_gram = far
+    shared_matched = far
+    covered = 0
+    covered_by_idioms = 0
+    own_words = 0
+    own_matched_words = 0
+    shared_words = 0
+    shared_matched_words = 0
     for word in range(words):
         if word + length <= words:
             gram = postings.item_grams[first + word]
             if gram != NO_GRAM:
-                any_gram = word
-                if postings.item_shares[first + word] != 1:
-                    shared = word
-                if not idioms_count and len(postings.idioms) > 0 and postings.idioms[gram] != 0:
-                    idiom = word
-        if word - idiom < length or word - any_gram >= length:
-            classes[word] = _IDLE
+                is_matched = matched[word]
+                is_idiom = len(postings.idioms) > 0 and postings.idioms[gram] != 0
+                is_own = postings.item_shares[first + word] == 1
+                if is_matched:
+                    any_matched = word
+                    if is_idiom:
+                        idiom_matched = word
+                if not is_idiom or idioms_count:
+                    if is_own:
+                        own = word
+                        if is_matched:
+                            own_matched = word
+                    else:
+                        shared = word
+                        if is_matched:
+                            shared_matched = word
+        covered += word - any_matched < length
+        covered_by_idioms += word - idiom_matched < length
+        if word - own < length:
+            own_words += 1
         elif word - shared < length:
-            classes[word] = _SHARED
-        else:
-            classes[word] = _OWN
+            shared_words += 1
+        if word - own_matched < length:
+            own_matched_words += 1
+        elif word - shared_matched < length:
+            shared_matched_words += 1
+    return (
+        covered,
+        covered_by_idioms,
+        own_matched_words + shared_weight * shared_matched_words,
+        own_words + shared_weight * shared_words,
+    )
 
 
 @njit(cache=True, nogil=True)
-def _covered_by_idioms(first, words, length, postings, matched):
-    """Return the number of item words that lie in matched idioms."""
-    covered = 0
-    idiom = -(1 << 40)
-    for word in range(words):
-        if word + length <= words and matched[word] and postings.idioms[postings.item_grams[first + word]] != 0:
-            idiom = word
-        covered += word - idiom < length
-    return covered
-
-
-@njit(cache=True, nogil=True)
-def _cover(words, length, matched, classes, shared_weight):
-    """Return (words in matched grams, their weight, the weight of all) of the first `words` words."""
-    covered = 0
-    own = 0
-    own_covered = 0
-    shared = 0
-    shared_covered = 0
-    last = -(1 << 40)
-    for word in range(words):
-        if word + length <= words and matched[word]:
-            last = word
-        is_covered = word - last < length
-        covered += is_covered
-        if classes[word] == _OWN:
-            own += 1
-            own_covered += is_covered
-        elif classes[word] == _SHARED:
-            shared += 1
-            shared_covered += is_covered
-    return covered, own_covered + shared_weight * shared_covered, own + shared_weight * shared
-
-
-@njit(cache=True, nogil=True)
-def _longest_runs(words, length, matched, classes):
-    """Return (longest run, most own words in one run)."""
+def _longest_runs(first, words, length, postings, matched, idioms_count):
+    """Return (longest run, most words of one run that lie in own matched grams that count)."""
     longest = 0
-    most_own = 0
+    heaviest = 0
     begin = -1
+    weight = 0
+    own_end = np.int64(0)
     for position in range(words - length + 2):
         if position <= words - length and matched[position]:
             if begin < 0:
                 begin = position
+                weight = 0
+                own_end = np.int64(position)
+            gram = postings.item_grams[first + position]
+            is_idiom = len(postings.idioms) > 0 and postings.idioms[gram] != 0
+            if postings.item_shares[first + position] == 1 and (idioms_count or not is_idiom):
+                weight += position + length - max(own_end, position)
+                own_end = np.int64(position + length)
         elif begin >= 0:
-            end = position - 1 + length
-            longest = max(longest, end - begin)
-            most_own = max(most_own, np.sum(classes[begin:end] == _OWN))
+            longest = max(longest, position - 1 - begin + length)
+            heaviest = max(heaviest, weight)
             begin = -1
-    return longest, most_own
+    return longest, heaviest
 
 
 @njit(cache=True, nogil=True)
@@ -363,23 +365,22 @@ def _candidates(grams, postings):
 @njit(cache=True, nogil=True)
 def _decide(first, words, question, length, is_character, postings, matched, rule):
     """Return (evidence number or -1, item words covered, weighted coverage of what decided, longest run)."""
-    by_idioms = _covered_by_idioms(first, words, length, postings, matched) if len(postings.idioms) > 0 else 0
+    covered, by_idioms, _, _ = _weigh(first, words, length, postings, matched, False, rule.shared_weight)
     idioms_count = 2 * by_idioms >= words and by_idioms > 0
-    classes = np.empty(words, dtype=np.uint8)
-    _classify(first, words, length, postings, idioms_count, classes)
-    covered, weight, of_weight = _cover(words, length, matched, classes, rule.shared_weight)
-    longest, most_own = _longest_runs(words, length, matched, classes)
+    _, _, weight, of_weight = _weigh(first, words, length, postings, matched, idioms_count, rule.shared_weight)
+    longest, heaviest = _longest_runs(first, words, length, postings, matched, idioms_count)
     evidence = weight / of_weight if of_weight > 0 else 0.0
     required = required_coverage(words, rule)
     if _reaches(covered, words, required) and _reaches(weight, of_weight, required):
         return (_BY_WHOLE if length == words else _BY_COVERAGE), covered, evidence, longest
     if rule.min_question_words <= question < words and question >= length:
-        _classify(first, question, length, postings, idioms_count, classes)
-        part, part_weight, part_of_weight = _cover(question, length, matched, classes, rule.shared_weight)
+        part, _, part_weight, part_of_weight = _weigh(
+            first, question, length, postings, matched, idioms_count, rule.shared_weight
+        )
         required = required_coverage(question, rule)
         if _reaches(part, question, required) and _reaches(part_weight, part_of_weight, required):
             return _BY_QUESTION, covered, part_weight / part_of_weight, longest
-    if most_own >= (rule.min_run_characters if is_character else rule.min_run_words):
+    if heaviest >= (rule.min_run_characters if is_character else rule.min_run_words):
         return _BY_RUN, covered, evidence, longest
     return -1, covered, evidence, longest
 

@@ -212,11 +212,11 @@ def _match(text: str, document: list[Word], item: Item, items: Items, policy: Po
     by_idioms = {at + k for at in positions if item.grams[at] in items.idioms for k in range(length)}
     idioms_count = bool(by_idioms) and 2 * len(by_idioms) >= len(item.words)
     evidence, weighted = _evidence(item, positions, items, policy, idioms_count)
-    longest, most_own = _runs(item, positions, items, idioms_count)
+    longest, heaviest = _runs(item, positions, items, idioms_count)
     jaccard = len(matched) / len(in_document | item.distinct)
     if policy.name in ("coverage", "flag"):
         scale = items.parameters.han_ngram / items.parameters.ngram if item.is_character else 1
-        if evidence is None and most_own >= max(1, round(policy.min_run_words * scale)):
+        if evidence is None and heaviest >= max(1, round(policy.min_run_words * scale)):
             evidence = "run"
     elif policy.name == "gopher":
         evidence = "jaccard" if jaccard > policy.min_jaccard else None
@@ -264,36 +264,47 @@ def _coverage(
     item: Item, count: int, positions: list[int], items: Items, policy: Policy, idioms_count: bool
 ) -> tuple[float, bool]:
     """(weighted coverage, whether it and coverage reach what is required) of the first `count` words of the item."""
-    covered = {at + k for at in positions if at + item.gram_words <= count for k in range(item.gram_words)}
-    own, shared = _own_and_shared(item, count, items, idioms_count)
-    whole = len(own) + policy.shared_weight * len(shared)
-    weighted = (len(own & covered) + policy.shared_weight * len(shared & covered)) / whole if whole else 0.0
-    required = required_coverage(count, policy) - 1e-12
-    return weighted, len(covered) / count >= required and whole > 0 and weighted >= required
-
-
-def _own_and_shared(item: Item, count: int, items: Items, idioms_count: bool) -> tuple[set[int], set[int]]:
-    """The words, among the first `count`, that weigh 1 and those that weigh shared_weight; others are idle."""
     length = item.gram_words
-    grams = {at: gram for at, gram in enumerate(item.grams) if gram is not None and at + length <= count}
+    shared = items.shared[item.dataset]
 
-    def words_of(chosen: Iterable[int]) -> set[int]:
-        return {at + k for at in chosen for k in range(length)}
+    def weights(chosen: Iterable[int]) -> dict[int, float]:
+        heaviest: dict[int, float] = {}
+        for at in chosen:
+            gram = item.grams[at]
+            if at + length > count or gram is None or (gram in items.idioms and not idioms_count):
+                continue
+            weight = policy.shared_weight if gram in shared else 1.0
+            for word in range(at, at + length):
+                heaviest[word] = max(heaviest.get(word, 0.0), weight)
+        return heaviest
 
-    idle = words_of(at for at, gram in grams.items() if gram in items.idioms and not idioms_count)
-    shared = words_of(at for at, gram in grams.items() if gram in items.shared[item.dataset]) - idle
-    return words_of(grams) - idle - shared, shared
+    covered = {at + k for at in positions if at + length <= count for k in range(length)}
+    part = weights(positions)
+    whole = weights(range(len(item.grams)))
+
+    def total(heaviest: dict[int, float]) -> float:
+        own = sum(weight == 1.0 for weight in heaviest.values())
+        return own + policy.shared_weight * (len(heaviest) - own)
+
+    weighted = total(part) / total(whole) if whole and total(whole) > 0 else 0.0
+    required = required_coverage(count, policy) - 1e-12
+    coverage = len(covered) / count
+    return weighted, coverage >= required and total(whole) > 0 and weighted >= required
 
 
 def _runs(item: Item, positions: list[int], items: Items, idioms_count: bool) -> tuple[int, int]:
-    """(longest run in words, most own words in one run)."""
-    longest = most_own = 0
-    own, _ = _own_and_shared(item, len(item.words), items, idioms_count)
+    """(longest run in words, most words of one run inside own matched grams that count)."""
+    longest = heaviest = 0
     for first, last in _ranges(set(positions)):
-        run = range(first, last + item.gram_words)
-        longest = max(longest, len(run))
-        most_own = max(most_own, len(own & set(run)))
-    return longest, most_own
+        inside = {
+            at + k
+            for at in range(first, last + 1)
+            if item.grams[at] not in items.shared[item.dataset] and (idioms_count or item.grams[at] not in items.idioms)
+            for k in range(item.gram_words)
+        }
+        longest = max(longest, last - first + item.gram_words)
+        heaviest = max(heaviest, len(inside))
+    return longest, heaviest
 
 
 def _ranges(numbers: set[int]) -> list[tuple[int, int]]:
