@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.functions import vectorized_udf  # type: ignore[attr-defined]
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 from pyspark.util import PythonEvalType
 
 ArrowMap = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -20,6 +20,8 @@ ArrowMap = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 def map_in_arrow(frame: DataFrame, function: ArrowMap, schema: StructType | str) -> DataFrame:
     """Each partition's record batches through ``function``; columns of what it yields are taken by position."""
+    if isinstance(schema, StructType):  # Arrow arrays that Python makes may hold nulls, whatever the input's columns may
+        schema = StructType([StructField(field.name, field.dataType, True) for field in schema.fields])
     udf = vectorized_udf(function, returnType=schema, functionType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
     column = udf(*[frame[name] for name in frame.columns])
     java_frame = frame._jdf.mapInArrow(column._jc, False, None)  # type: ignore[attr-defined]

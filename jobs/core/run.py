@@ -9,6 +9,7 @@ steps they bring; the pipeline hands in all.
 from __future__ import annotations
 
 import functools
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from jobs.core import inputs as input_files
 from jobs.core.console import progress, say
@@ -137,8 +139,7 @@ def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetSt
 
 
 def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, started: float) -> dict[str, Any]:
-    rows_folder = _row_pass(context)
-    rows = context.spark.read.parquet(rows_folder.table("rows"))
+    rows = _row_pass(context)
     done: list[DoneStep] = []
     for name in context.request.steps:
         if name in set_steps:
@@ -161,7 +162,8 @@ def _fit_shuffles(spark: SparkSession, input_bytes: int) -> None:
 # ---------------------------------------------------------------------------------------------------- the row-wise pass
 
 
-def _row_pass(context: Context) -> StageFolder:
+def _row_pass(context: Context) -> DataFrame:
+    """Run the row-wise pass, or find it done; its committed rows."""
     request = context.request
     parts = fingerprint(
         inputs=context.inputs_digest,
@@ -177,10 +179,15 @@ def _row_pass(context: Context) -> StageFolder:
         rows = _build_rows(context, observation)
         with progress(context.spark, "rows"):
             rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
-            committed = context.spark.read.parquet(folder.table("rows"))
+            committed = context.spark.read.schema(rows.schema).parquet(folder.table("rows"))
             counts = _count_rows(committed, context.steps)
         observed = observation.get
-        return {"read": int(observed["read"]), "repaired": int(observed["repaired"] or 0), **counts}
+        return {
+            "read": int(observed["read"]),
+            "repaired": int(observed["repaired"] or 0),
+            "schema": rows.schema.json(),
+            **counts,
+        }
 
     folder, facts, skipped = context.folder.stage("rows", parts, work)
     context.skipped.append(skipped)
@@ -188,7 +195,9 @@ def _row_pass(context: Context) -> StageFolder:
     for account in accounts:
         _say_account(account)
     context.accounts.extend(accounts)
-    return folder
+    # The schema is stated: a pass without a single row leaves no file to learn it from.
+    schema = StructType.fromJson(json.loads(facts["schema"]))
+    return context.spark.read.schema(schema).parquet(folder.table("rows"))
 
 
 def _build_rows(context: Context, observation: Observation) -> DataFrame:

@@ -6,6 +6,7 @@ are missing, so they hold under ``spark-submit`` too.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -63,10 +64,13 @@ def build_session(
     ensure_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    from pyspark import SparkConf
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    submitted = SparkConf()  # what spark-submit handed over, if it started this process
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        # Started by spark-submit: its settings are known to SparkConf only once the gateway to its JVM is connected.
+        SparkContext._ensure_initialized()  # type: ignore[attr-defined]
+    submitted = SparkConf()
     chosen_master = master or submitted.get("spark.master") or f"local[{os.cpu_count() or 1}]"
     builder = SparkSession.builder.appName(app_name).master(chosen_master)
     if chosen_master.startswith("local"):
@@ -76,6 +80,10 @@ def build_session(
             builder = builder.config(key, value)
     for key, value in {**(settings or {}), **REQUIRED_SETTINGS}.items():
         builder = builder.config(key, value)
+    # PySpark reports each failed query to the screen as one line of JSON with the JVM's stack: the log file has it too.
+    logging.getLogger("DataFrameQueryContextLogger").handlers.clear()
+    logging.getLogger("DataFrameQueryContextLogger").propagate = False
+    logging.getLogger("DataFrameQueryContextLogger").disabled = True
     return builder.getOrCreate()
 
 
