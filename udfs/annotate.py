@@ -77,7 +77,7 @@ def annotate(
             continue
         signals |= _measure(plan, text, pending, spoken)
         pending = []
-        text, more = _STEPS[name](text, url, options)
+        text, more = _STEPS[name](text, url, spoken["language"] if spoken else language, options)
         signals |= more
     if spoken is None:
         spoken = _languages(plan, text, language)
@@ -142,14 +142,49 @@ def output_type(plan: Plan) -> pa.StructType:
 
 
 # ------------------------------------------------------------------------------------- steps that are not only measured
-# Each takes (text, url, options of the recipe) and gives the text as it is from there on and the step's signals.
+# Each takes (text, url, language, options of the recipe) and gives the text as it is from there on and its signals.
 
 
-def _filter_content(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
-    return text, {}
+def _filter_content(
+    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
+) -> tuple[pa.Array, dict[str, pa.Array]]:
+    signals: dict[str, pa.Array] = {}
+    if options["url_lists"]:
+        from udfs.urls import match, table_of
+
+        allowed = table_of((("allowed", options["allow_urls"]),)) if options["allow_urls"] else None
+        found = match(url, table_of(tuple(options["url_lists"].items())), allowed)
+        signals |= {"blocked_url": found.category, "blocked_url_entry": found.entry}
+    words = {kind: path for kind, path in (options["url_words"] or {}).items() if path}
+    if words:
+        from udfs.urls import count_words
+
+        hits = count_words(url, _url_words(tuple(words.items())))
+        signals |= {"url_strict_hits": hits.strict, "url_hard_hits": hits.hard, "url_soft_hits": hits.soft}
+    if options["lexicons"]:
+        from udfs.lexicon import lexicons_of, measure
+
+        lists = tuple((name, lexicon["path"], lexicon["language"]) for name, lexicon in options["lexicons"].items())
+        signals |= measure(text, lexicons_of(lists), language)
+    return text, signals
 
 
-def _edit_lines(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
+@lru_cache(maxsize=8)
+def _url_words(paths: tuple[tuple[str, str], ...]) -> Any:
+    from pathlib import Path
+
+    from udfs.urls import list_files, url_word_lists
+
+    def read(path: str) -> list[str]:
+        lines = [line.strip() for file in list_files(Path(path)) for line in file.read_text("utf-8").splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
+
+    return url_word_lists(**{kind: read(path) for kind, path in paths})
+
+
+def _edit_lines(
+    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
+) -> tuple[pa.Array, dict[str, pa.Array]]:
     from udfs.lines import LineRules, edit_lines
 
     known = {name: options[name] for name in LineRules.__dataclass_fields__ if name in options}

@@ -18,6 +18,7 @@ from pyspark.sql.types import DataType
 
 from jobs.core.annotation import ANNOTATED_STEPS, annotation_plan
 from jobs.core.documents import KEPT, QUARANTINED, REASONS_TYPE, REMOVED
+from jobs.core.errors import ConfigurationError
 from jobs.core.inputs import Fields, Source
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
@@ -122,7 +123,7 @@ class RowSteps:
             F.when(F.col("key").isNull(), F.col("content")),
             F.col("language"),
         )
-        names = [f.name for f in kernels.output_type(self.plan)]
+        names = [f.name for f in _output_type(self.plan)]
         columns = {name: F.col(f"_measured.{name}") for name in names}
         if "text" in columns:
             columns["text"] = F.when(alive, columns["text"]).otherwise(F.col("text"))
@@ -230,7 +231,15 @@ def _annotation(plan: kernels.Plan) -> Any:
     # Nondeterministic only in name: it keeps the optimiser from evaluating the function once per expression that reads
     # it.
     udf: Any = F.arrow_udf  # its type hints know fewer arguments than it takes
-    return udf(measure, _spark_type(kernels.output_type(plan))).asNondeterministic()
+    return udf(measure, _spark_type(_output_type(plan))).asNondeterministic()
+
+
+def _output_type(plan: kernels.Plan) -> pa.StructType:
+    """What the annotation gives. Lists that the recipe names are read here for the first time, on the driver."""
+    try:
+        return kernels.output_type(plan)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"a list of the recipe cannot be read: {error}") from error
 
 
 def _extraction(options: Mapping[str, Any]) -> Any:

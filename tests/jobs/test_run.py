@@ -212,7 +212,8 @@ FOREIGN = {
     "de": "Der Fluss, der durch die alte Stadt fließt, ist seit jeher ein Treffpunkt der Menschen, die hier leben. "
     "Jedes Frühjahr kommen die Kinder mit ihren Booten an das Wasser, und die Bäcker bringen das Brot für alle. "
     "Man sagt, dass ein Boot, das die zweite Brücke erreicht, seinem Besitzer ein ganzes Jahr lang Glück bringt.",
-    "zh": "这条河穿过古老的城镇，自从人们住在这里以来，它就是大家见面的地方。每年春天，孩子们都会带着自己做的小船来到水边，"
+    "zh": "这条河穿过古老的城镇，自从人们住在这里以来，它就是大家见面的地方。"
+    "每年春天，孩子们都会带着自己做的小船来到水边，"
     "面包师也会带来新鲜的面包。据说，能够漂到第二座桥的小船，会给它的主人带来整整一年的好运。河边的老人喜欢讲起从前的故事，"
     "那时候的水更清，鱼也更多，而现在的孩子们依然在这里笑着、跑着，直到太阳落到山的后面。",
     "th": "แม่น้ำที่ไหลผ่านเมืองเก่าแห่งนี้เป็นสถานที่พบปะของผู้คนมาตั้งแต่ครั้งอดีต "
