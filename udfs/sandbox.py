@@ -1,16 +1,14 @@
 """A child process for native parsers, so that a page that crashes, hangs or swells costs one row and nothing else.
 
 A signal handler cannot interrupt native code, and a segfault takes the whole Python worker (and, after four tries, the
-Spark job) with it. So pages are handed in batches over pipes, as Arrow, to `python -m udfs.sandbox`, one child per
-Python worker:
+Spark job) with it. So pages are handed in batches, as Arrow, to `python -m udfs.sandbox`, one child per Python worker:
 
+- pages lie in shared memory, where the child reads them without a copy; pipes carry their sizes and the results;
 - the kernel ends a child whose page used too much processor time (ITIMER_PROF, whose signal is fatal by default) or
-waited
-  too long (ITIMER_REAL): both are armed anew for each page, need no thread and work inside native code;
+  waited too long (ITIMER_REAL): both are armed anew for each page, need no thread and work inside native code;
 - its private memory is capped (RLIMIT_DATA), counted from what it holds when it is ready;
 - before each page the child writes the page's number into a shared file of 8 bytes, so the parent knows whom to blame;
-the
-  page gets a reason, the other pages of the batch are handed to a new child.
+  the page gets a reason, the other pages of the batch are handed to a new child.
 
 The child is started with exec, never by a bare fork, so threads of Numba and Arrow in the parent do no harm; it ends
 when its standard input does, so none is left behind even if the parent is killed.
@@ -98,6 +96,8 @@ class Sandbox:
         self._marker.write(_LENGTH.pack(_IDLE))
         self._marker.flush()
         self._shared = mmap.mmap(self._marker.fileno(), _LENGTH.size)
+        self._area = _anonymous_file()
+        self._pages: mmap.mmap | None = None
 
     def run(self, columns: Sequence[pa.Array]) -> tuple[pa.StructArray, dict[int, Fault]]:
         """Results row by row, null where a fault is given, and the faults by row number.
@@ -144,7 +144,8 @@ class Sandbox:
         self._shared[:] = _LENGTH.pack(_IDLE)
         answer: bytes | None = None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            _send(process.stdin, _to_ipc(part))  # type: ignore[arg-type]
+            size = self._lay_out(part)
+            process.stdin.write(_LENGTH.pack(size))  # type: ignore[union-attr]
             answer = self._wait(process)
         if answer is not None:
             return _from_ipc(answer)
@@ -153,6 +154,19 @@ class Sandbox:
         if position == _IDLE:
             raise SandboxUnusableError(f"the child of {self.target} ended between pages with {_name_code(code)}")
         return position, _fault_of(code, self.limits)
+
+    def _lay_out(self, part: pa.RecordBatch) -> int:
+        """Write a batch into the shared memory; how many bytes it takes there."""
+        most = pa.ipc.get_record_batch_size(part) + part.schema.serialize().size + 4096
+        if self._pages is None or len(self._pages) < most:
+            self._pages = None  # what was written is no longer wanted; the map goes when nothing refers to it
+            size = max(_CHUNK_BYTES + (1 << 20), most)
+            os.ftruncate(self._area.fileno(), size)
+            self._pages = mmap.mmap(self._area.fileno(), size)
+        sink = pa.FixedSizeBufferWriter(pa.py_buffer(self._pages))
+        with pa.ipc.new_stream(sink, part.schema) as writer:
+            writer.write_batch(part)
+        return int(sink.tell())
 
     def _wait(self, process: subprocess.Popen[bytes]) -> bytes | None:
         """The child's next message; None when it died or its page is overdue."""
@@ -193,12 +207,13 @@ class Sandbox:
             "options": self.options,
             "limits": asdict(self.limits),
             "marker": self._marker.fileno(),
+            "pages": self._area.fileno(),
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "udfs.sandbox", json.dumps(setting)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=[self._marker.fileno()],
+            pass_fds=[self._marker.fileno(), self._area.fileno()],
             env=environment,
             bufsize=0,
         )
@@ -276,6 +291,14 @@ def shared_sandbox(target: str, options: dict[str, Any], result: pa.StructType, 
     return found
 
 
+def _anonymous_file() -> BinaryIO:
+    """A file without a name: in memory where the system has that, else in the folder for temporary files."""
+    try:
+        return open(os.memfd_create("winnow-pages"), "r+b", buffering=0)  # noqa: PTH123 - closed with its owner
+    except (AttributeError, OSError):
+        return tempfile.TemporaryFile(prefix="winnow-pages-")  # type: ignore[return-value]
+
+
 # --- Both ends of the pipe --------------------------------------------------------------------------------------------
 
 
@@ -292,7 +315,7 @@ def _to_ipc(batch: pa.RecordBatch) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _from_ipc(data: bytes) -> pa.RecordBatch:
+def _from_ipc(data: bytes | memoryview) -> pa.RecordBatch:
     return pa.ipc.open_stream(pa.py_buffer(data)).read_next_batch()
 
 
@@ -302,13 +325,6 @@ def _send(stream: BinaryIO, data: pa.Buffer | bytes) -> None:
     done = 0
     while done < len(view):
         done += stream.write(view[done : done + (1 << 20)])
-
-
-def _receive(stream: BinaryIO) -> bytes | None:
-    head = _read_exactly(stream, _LENGTH.size)
-    if head is None:
-        return None
-    return _read_exactly(stream, _LENGTH.unpack(head)[0])
 
 
 def _read_exactly(stream: BinaryIO, count: int) -> bytes | None:
@@ -371,8 +387,13 @@ def _serve(setting: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory(limits.memory_bytes)
     sink.write(b"+")
-    while (request := _receive(source)) is not None:  # type: ignore[arg-type]
-        batch = _from_ipc(request)
+    area: mmap.mmap | None = None
+    while (head := _read_exactly(source, _LENGTH.size)) is not None:  # type: ignore[arg-type]
+        size = _LENGTH.unpack(head)[0]
+        if area is None or len(area) < size:
+            area = mmap.mmap(setting["pages"], 0, access=mmap.ACCESS_READ)
+        batch = _from_ipc(memoryview(area)[:size])
+        columns = batch.columns
         results: list[tuple[Any, ...] | None] = []
         errors: list[str | None] = []
         for row in range(batch.num_rows):
@@ -381,7 +402,7 @@ def _serve(setting: dict[str, Any]) -> None:
             signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds)
             error = result = None
             try:
-                result = function(*[column[row].as_py() for column in batch.columns])
+                result = function(*[column[row].as_py() for column in columns])
             except MemoryError:
                 os._exit(_OUT_OF_MEMORY)
             except Exception as fault:  # the page's fault, whatever it is: it is reported, never passed over
