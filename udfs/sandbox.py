@@ -49,7 +49,7 @@ _LENGTH = struct.Struct("<q")
 _IDLE = -1
 _CHUNK_ROWS = 64
 _CHUNK_BYTES = 8 << 20
-_START_SECONDS = 120.0
+_START_SECONDS = 600.0  # the first start on a machine compiles kernels
 
 
 @dataclass(frozen=True)
