@@ -390,6 +390,7 @@ ITEM_SCHEMA = pa.schema(
 _ITEM_FILE = "items.arrow"
 _METADATA_FILE = "index.json"
 _IDIOM_FILE = "idioms.npy"
+_MARK_FILE = "idiom_marks.npy"
 _ARRAYS = (
     "filter",
     "buckets",
@@ -705,8 +706,13 @@ def save_index(index: Index, folder: Path) -> None:
 
 
 def save_idioms(folder: Path, idiom_hashes: NDArray[np.uint64]) -> None:
-    """Write the idioms of an index beside it; they replace the ones before."""
-    np.save(folder / _IDIOM_FILE, np.unique(idiom_hashes.astype(np.uint64)), allow_pickle=False)
+    """Write the idioms of an index beside it, as hashes and as a mark for each gram; they replace the ones before."""
+    idioms = np.unique(idiom_hashes.astype(np.uint64))
+    marks = np.isin(np.load(folder / "hashes.npy", mmap_mode="r", allow_pickle=False), idioms).astype(np.uint8)
+    # Replaced, not written over: a process may have the earlier marks mapped.
+    for name, array in ((_MARK_FILE, marks), (_IDIOM_FILE, idioms)):
+        np.save(folder / f"new-{name}", array, allow_pickle=False)
+        (folder / f"new-{name}").replace(folder / name)
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:
@@ -734,14 +740,14 @@ def load_idioms(folder: Path) -> NDArray[np.uint64]:
 
 
 def load_index(folder: Path) -> Index:
-    """Map an index read-only. Processes of one machine share the pages; only the idiom marks are a process's own.
+    """Map an index read-only: the processes of one machine share its pages.
 
     What was mapped is kept for the next call, until the index or its idioms are written anew.
 
     Raises:
         IndexMismatchError: There is no finished index, or another definition built it.
     """
-    files = (folder / _METADATA_FILE, folder / _IDIOM_FILE)
+    files = (folder / _METADATA_FILE, folder / _MARK_FILE)
     stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else (0, 0) for file in files)
     return _mapped(folder, stamps)
 
@@ -754,10 +760,10 @@ def _mapped(folder: Path, stamps: tuple[tuple[int, int], ...]) -> Index:
     lengths = np.array(stored["lengths"], dtype=np.int64)
     windows = windows_of(lengths, lengths[np.array(stored["character_words_only"]) == 0])
     lookup = Lookup(arrays["filter"], arrays["buckets"], int(metadata["shift"]), arrays["hashes"])
-    postings = Postings(
-        **{name: arrays[name] for name in Postings._fields if name != "idioms"}, idioms=np.empty(0, dtype=np.uint8)
-    )
+    marks = folder / _MARK_FILE
+    idioms = np.asarray(np.load(marks, mmap_mode="r")) if marks.is_file() else np.empty(0, dtype=np.uint8)
+    mapped = {name: arrays[name] for name in Postings._fields if name != "idioms"}
     items = pa.ipc.open_file(pa.memory_map(str(folder / _ITEM_FILE))).read_all()
-    index = Index(Parameters(**metadata["parameters"]), windows, lookup, postings, items, metadata)
-    idioms = load_idioms(folder)
-    return with_idioms(index, idioms) if len(idioms) else index
+    return Index(
+        Parameters(**metadata["parameters"]), windows, lookup, Postings(**mapped, idioms=idioms), items, metadata
+    )

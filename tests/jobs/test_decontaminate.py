@@ -366,7 +366,7 @@ def test_a_run_removes_what_holds_an_item_and_says_why(spark, documents, testset
     assert rules <= {"item_coverage", "question_coverage", "matched_run_words"}
     assert all(row["copy"] is not None for row in decisions)
     assert result.edits is None
-    assert result.facts["contaminated_documents"] == len(CONTAMINATED)
+    assert result.facts["contaminated"] == len(CONTAMINATED)
     assert {name: table.count() for name, table in result.tables.items()} == {
         "contamination": len(CONTAMINATED),
         "items": 7,
