@@ -17,6 +17,7 @@ runs in a child process (`udfs.sandbox`). Types of plain text are decoded and pa
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from numba import njit
 
 from udfs.decode import decode, utf8_bytes
 from udfs.http import media_type
+from udfs.page_facts import stated
 from udfs.sandbox import SandboxLimits, shared_sandbox
 
 __all__ = ["ENGINES", "RESULT", "ExtractOptions", "extract", "page_extractor", "prescan"]
@@ -52,7 +54,9 @@ _PLAIN_TEXT = {"text/plain", "text/markdown", "text/x-markdown", "text/x-rst", "
 class ExtractOptions:
     """How to extract. Caps are per page; seconds are of processor time; memory is what a child may take past its start.
 
-    `sandboxed` false runs the parsers in this process: for pages one trusts, and to measure what the sandbox costs.
+    `over_limits` says what becomes of a page over a cap: a reason (`quarantine`), or all of its text, tags stripped by
+    one scan without a parser (`plain_text`). `sandboxed` false runs the parsers in this process: for pages one trusts,
+    and to measure what the sandbox costs.
     """
 
     engine: str = "winnow"
@@ -63,12 +67,15 @@ class ExtractOptions:
     cpu_seconds: float = 5.0
     wall_seconds: float = 60.0
     memory_bytes: int = 1 << 30
+    over_limits: str = "quarantine"
     sandboxed: bool = True
 
     def __post_init__(self) -> None:
         """Refuse engines that do not exist."""
         if self.engine not in ENGINES:
             raise ValueError(f"no extraction engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if self.over_limits not in ("quarantine", "plain_text"):
+            raise ValueError(f"over_limits is quarantine or plain_text, not {self.over_limits!r}")
 
 
 # --- Caps -------------------------------------------------------------------------------------------------------------
@@ -202,6 +209,60 @@ def _over_caps(content: bytes, options: ExtractOptions) -> tuple[str, str] | Non
     return None
 
 
+@njit(cache=True, nogil=True)
+def _strip(data: np.ndarray, out: np.ndarray) -> int:
+    """Text between tags, without scripts, styles and comments; a line end for each tag, repeated white space once."""
+    size = data.size
+    written = 0
+    i = 0
+    while i < size:
+        c = data[i]
+        tag = c == 60 and i + 1 < size and ((97 <= (data[i + 1] | 32) <= 122) or data[i + 1] in (33, 47, 63))
+        if tag:
+            first = data[i + 1] | 32
+            skip = 0
+            if first == 115 and i + 3 < size:  # script, style: to the next "</s"
+                second = (data[i + 2] | 32, data[i + 3] | 32)
+                skip = 1 if second == (99, 114) or second == (116, 121) else 0
+            comment = data[i + 1] == 33 and i + 3 < size and data[i + 2] == 45 and data[i + 3] == 45
+            if comment:
+                i += 4
+                while i + 2 < size and not (data[i] == 45 and data[i + 1] == 45 and data[i + 2] == 62):
+                    i += 1
+                i += 2
+            else:
+                while i < size and data[i] != 62:
+                    i += 1
+                while (
+                    skip
+                    and i < size
+                    and not (data[i] == 60 and i + 2 < size and data[i + 1] == 47 and (data[i + 2] | 32) == 115)
+                ):
+                    i += 1
+                if skip:
+                    continue
+            c = 10
+        elif c <= 32:
+            c = 10 if c == 10 or c == 13 else 32
+        white = c == 10 or c == 32
+        if white and written > 0 and (out[written - 1] == 10 or out[written - 1] == 32):
+            if c == 10:
+                out[written - 1] = 10
+            i += 1
+            continue
+        out[written] = c
+        written += 1
+        i += 1
+    return written
+
+
+def _stripped(page: bytes, content_type: str | None) -> tuple[str | None, ...] | None:
+    data = np.frombuffer(utf8_bytes(page, content_type), np.uint8)
+    out = np.empty(data.size + 1, np.uint8)
+    text = html.unescape(out[: _strip(data, out)].tobytes().decode("utf-8", "replace")).strip()
+    return (_clean(text), None, None, None, None, None) if text else None
+
+
 # --- Engines ----------------------------------------------------------------------------------------------------------
 
 Extracted = tuple[str, str | None, str | None, str | None]
@@ -209,7 +270,27 @@ Extracted = tuple[str, str | None, str | None, str | None]
 
 
 def _winnow() -> Callable[[str, str | None], Extracted]:
-    """turbohtml's main content, or Resiliparse's where turbohtml found less than half as much."""
+    """The blocks that `udfs.main_text` chooses."""
+    from udfs.blocks import scan
+    from udfs.main_text import choose, load_model
+    from udfs.page_text import data_tables, render
+
+    try:
+        model = load_model()
+    except FileNotFoundError:  # TEMPORARY until the model is trained
+        return _hybrid()
+
+    def run(markup: str, url: str | None) -> Extracted:
+        source = markup.encode("utf-8", "replace")
+        page = scan(source)
+        tables = data_tables(page)
+        return render(page, choose(page, tables, model), tables), *stated(page, source)
+
+    run("<html><body><p>Compile the kernels now: later their time would be a page's.</p></body></html>", None)
+    return run
+
+
+def _hybrid() -> Callable[[str, str | None], Extracted]:
     import turbohtml
     from resiliparse.extract.html2text import extract_plain_text
 
@@ -231,13 +312,14 @@ def _all_text() -> Callable[[str, str | None], Extracted]:
 
 
 def _resiliparse_text(*, main_content: bool) -> Callable[[str, str | None], Extracted]:
-    import turbohtml
     from resiliparse.extract.html2text import extract_plain_text
 
+    from udfs.blocks import scan
+
     def run(markup: str, url: str | None) -> Extracted:
-        article = turbohtml.parse(markup).article()
         text = extract_plain_text(markup, preserve_formatting=True, main_content=main_content)
-        return text, article.title, article.date, article.lang
+        source = markup.encode("utf-8", "replace")
+        return text, *stated(scan(source), source)
 
     return run
 
@@ -315,6 +397,8 @@ def extract(
         over = _over_caps(page, options)
         if over is not None:
             rows[row] = (None, None, None, None, *over)
+            if options.over_limits == "plain_text":
+                rows[row] = _stripped(page, kind) or rows[row]
             continue
         pages.append(row)
     if pages:
@@ -333,6 +417,9 @@ def _pass_through(page: bytes, content_type: str | None, options: ExtractOptions
     return text, None, None, None, None, None
 
 
+_ARGUMENTS = (pa.large_binary(), pa.string(), pa.string())
+
+
 def _extract_pages(
     pages: list[int],
     content: pa.Array,
@@ -341,12 +428,10 @@ def _extract_pages(
     options: ExtractOptions,
     rows: list[tuple[str | None, ...] | None],
 ) -> None:
-    wanted = pa.array(pages, pa.int64())
-    columns = [
-        content.take(wanted).cast(pa.large_binary()),
-        content_type.take(wanted).cast(pa.string()),
-        url.take(wanted).cast(pa.string()),
-    ]
+    columns = [content, content_type, url]
+    if len(pages) < len(content):  # a copy of the bytes, which most batches can spare
+        columns = [column.take(pa.array(pages, pa.int64())) for column in columns]
+    columns = [column.cast(kind) for column, kind in zip(columns, _ARGUMENTS, strict=True)]
     if not options.sandboxed:
         function = _local_extractor(options)
         for position, row in enumerate(pages):

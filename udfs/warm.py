@@ -60,9 +60,10 @@ def _warm_digests() -> None:
 
 
 def _warm_html() -> None:
-    from udfs.html import prescan
+    from udfs.html import page_extractor, prescan
 
     prescan(b"<p>A text.</p>")
+    page_extractor({})  # reads a page when it is made
 
 
 def _warm_decontamination() -> None:

@@ -468,16 +468,16 @@ class ExtractText(Part):
         "winnow",
         description="Main-content engine; trafilatura needs the extra of that name; all_text keeps everything.",
     )
-    max_page_bytes: Positive = Field(20_000_000, description="Larger pages (bytes, decoded) are not parsed.")
-    max_depth: Positive = Field(1000, description="Deepest nesting of tags that is parsed.")
-    max_tags: Positive = Field(1_000_000, description="Most tags that are parsed.")
-    max_attributes: Positive = Field(10_000, description="Most attributes of one tag that are parsed.")
+    max_page_bytes: Positive = Field(16 * 1024**2, description="Larger pages (bytes) are not parsed.")
+    max_depth: Positive = Field(500, description="Deepest nesting of tags that is parsed.")
+    max_tags: Positive = Field(400_000, description="Most tags that are parsed.")
+    max_attributes: Positive = Field(80_000, description="Most attributes of a page that are parsed.")
     over_limits: Literal["plain_text", "quarantine"] = Field(
-        "plain_text",
-        description="What happens to a page over a limit: tags are stripped by one plain scan, or quarantine.",
+        "quarantine",
+        description="What happens to a page over a limit: quarantine, or its tags are stripped by one plain scan.",
     )
-    timeout_seconds: float = Field(10.0, gt=0, description="CPU time one page may take before it goes to quarantine.")
-    memory_bytes: Positive = Field(2 * 1024**3, description="Memory the extraction process may take.")
+    timeout_seconds: float = Field(5.0, gt=0, description="CPU time one page may take before it goes to quarantine.")
+    memory_bytes: Positive = Field(1024**3, description="Memory (bytes) the extraction process may take for a page.")
     sandbox: bool = Field(True, description="Extract in a child process, so that a crash costs one page.")
 
 
