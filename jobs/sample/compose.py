@@ -415,7 +415,7 @@ def edited(text: Text) -> Text:
     """A copy with its second word changed and a sentence added: 13-gram Jaccard similarity above 0.9."""
     first = text.paragraphs[0].split(" ")
     first[1] = "actually"
-    last = text.paragraphs[-1] + " This version was read once more before it went online."
+    last = text.paragraphs[-1] + " Read again, twice."
     middle = text.paragraphs[1:-1]
     if len(text.paragraphs) == 1:
         return Text(text.title, (" ".join([*first, *last.split(" ")[len(first) :]]),), text.language)
