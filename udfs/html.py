@@ -275,10 +275,7 @@ def _winnow() -> Callable[[str, str | None], Extracted]:
     from udfs.main_text import choose, load_model
     from udfs.page_text import data_tables, render
 
-    try:
-        model = load_model()
-    except FileNotFoundError:  # TEMPORARY until the model is trained
-        return _hybrid()
+    model = load_model()
 
     def run(markup: str, url: str | None) -> Extracted:
         source = markup.encode("utf-8", "replace")
@@ -287,19 +284,6 @@ def _winnow() -> Callable[[str, str | None], Extracted]:
         return render(page, choose(page, tables, model), tables), *stated(page, source)
 
     run("<html><body><p>Compile the kernels now: later their time would be a page's.</p></body></html>", None)
-    return run
-
-
-def _hybrid() -> Callable[[str, str | None], Extracted]:
-    import turbohtml
-    from resiliparse.extract.html2text import extract_plain_text
-
-    def run(markup: str, url: str | None) -> Extracted:
-        article = turbohtml.parse(markup).article()
-        other = extract_plain_text(markup, preserve_formatting=True, main_content=True)
-        text = article.text if len(article.text) * 2 >= len(other) else other
-        return text, article.title, article.date, article.lang
-
     return run
 
 

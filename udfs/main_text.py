@@ -61,7 +61,8 @@ _LISTED_TAGS = np.array([TAGS.index(name) for name in _LISTED], np.int64)
 _LEVEL_STEPS = np.array(_LEVELS, np.int64)
 _NEAR_STEPS = np.array(_NEAR, np.int64)
 _HINT_COUNT = len(HINTS)
-_FAR = 20.0
+KEPT_WEIGHT = 1.3
+"""What a word that is kept weighs against a word of the main text: see `keep`."""
 
 
 @njit(cache=True, nogil=True)
@@ -556,10 +557,11 @@ def choose(page: Blocks, tables: np.ndarray, model: Model) -> np.ndarray:
 
 
 def keep(page: Blocks, tables: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """Which blocks are kept at these probabilities: those above the bar that promises the best F1 of words.
+    """Which blocks are kept at these probabilities: those above the bar that promises the best F of words.
 
-    With probabilities p and words w, keeping the set K promises 2 sum_K(w p) / (sum_K(w) + sum(w p)); the best set is
-    all blocks above some bar, which is high on pages that are clear and low where all is uncertain.
+    With probabilities p and words w, keeping the set K promises sum_K(w p) / (c sum_K(w) + sum(w p)); the best set is
+    all blocks above some bar, which is high on pages that are clear and low where all is uncertain. At c = 1 it is F1;
+    c = 1.3 (F-beta with beta 0.88) gives as much F1 on unseen pages of seven types and more on news.
     """
     if not len(chance):
         return np.zeros(0, np.bool_)
@@ -573,5 +575,5 @@ def keep(page: Blocks, tables: np.ndarray, chance: np.ndarray) -> np.ndarray:
         chance = np.where(table > 0, total[table] / np.maximum(count[table], 1e-9), chance)
     order = np.argsort(-chance, kind="stable")
     expected = np.cumsum((words * chance)[order])
-    promise = expected / (np.cumsum(words[order]) + expected[-1])
+    promise = expected / (KEPT_WEIGHT * np.cumsum(words[order]) + expected[-1])
     return chance >= chance[order[int(np.argmax(promise))]]
