@@ -192,7 +192,29 @@ def _edit_lines(
     return edits.text, edits.signals
 
 
+def _repair_unicode(
+    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
+) -> tuple[pa.Array, dict[str, pa.Array]]:
+    from udfs.unicode_repair import repair
+
+    policy = ("form", "mojibake", "control_characters", "zero_width", "bidi_controls")
+    done = repair(text, **{name: options[name] for name in policy if name in options})
+    return done.text, done.signals
+
+
+def _redact(
+    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
+) -> tuple[pa.Array, dict[str, pa.Array]]:
+    from udfs.personal_data import redact
+
+    done = redact(text, kinds=tuple(options["kinds"]))
+    signals = {f"personal_data_{kind}": count for kind, count in done.counts.items()}
+    return done.text, signals | {"personal_data_spans": done.spans}
+
+
 _STEPS: Mapping[str, Callable[..., tuple[pa.Array, dict[str, pa.Array]]]] = {
+    "repair_unicode": _repair_unicode,
     "filter_content": _filter_content,
     "edit_lines": _edit_lines,
+    "redact": _redact,
 }
