@@ -5,8 +5,8 @@
 Sets and measures (as their authors define them): `wcxb_dev`, F1 of words, mean over pages (Web Content Extraction
 Benchmark); `aeb`, F1 of 4-grams (scrapinghub's article extraction benchmark); `readability_js`, F1 of words against
 what Readability.js gives (agreement of layout, no truth). The trees of `winnow` are trained on these pages: `--unseen`
-takes the probabilities that `train_extraction.py --keep` wrote for pages left out of training, and they are what counts.
-`--unseen` 
+takes the probabilities that `train_extraction.py --keep` wrote for pages left out of training; they are what counts.
+
 trafilatura runs in a virtual environment of its own (`benchmarks/.venvs/trafilatura`, trafilatura 2.3.1), for it is no
 dependency of the product. Times are of the process, not of the clock, all engines one after the other on each page.
 """

@@ -61,6 +61,8 @@ _LISTED_TAGS = np.array([TAGS.index(name) for name in _LISTED], np.int64)
 _LEVEL_STEPS = np.array(_LEVELS, np.int64)
 _NEAR_STEPS = np.array(_NEAR, np.int64)
 _HINT_COUNT = len(HINTS)
+COMPANY_BAR = 0.15
+"""The least probability with which a heading, term or table is kept because of the block that it goes with."""
 KEPT_WEIGHT = 1.3
 """What a word that is kept weighs against a word of the main text: see `keep`."""
 
@@ -576,4 +578,13 @@ def keep(page: Blocks, tables: np.ndarray, chance: np.ndarray) -> np.ndarray:
     order = np.argsort(-chance, kind="stable")
     expected = np.cumsum((words * chance)[order])
     promise = expected / (KEPT_WEIGHT * np.cumsum(words[order]) + expected[-1])
-    return chance >= chance[order[int(np.argmax(promise))]]
+    kept: np.ndarray = chance >= chance[order[int(np.argmax(promise))]]
+    # A heading goes with what it heads: the labelled sets disagree whether a page's title is part of its text. So do a
+    # term with its definition, and a data table with the text right before it.
+    tag = page.nodes[page.blocks[:, 0], 1]
+    leads = ((tag >= _H1) & (tag <= _H1 + 5)) | (tag == _T_DT)
+    for place in np.flatnonzero(leads[:-1] & ~kept[:-1] & (chance[:-1] >= COMPANY_BAR))[::-1]:
+        kept[place] = kept[place + 1]
+    for place in np.flatnonzero((table[1:] > 0) & ~kept[1:] & (chance[1:] >= COMPANY_BAR)) + 1:
+        kept[place] = kept[place - 1]
+    return kept

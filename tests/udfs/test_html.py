@@ -89,6 +89,36 @@ def test_each_hostile_page_is_one_quarantined_row_and_the_rest_of_the_batch_is_i
     assert {row["text"] for row in rows[0::2]} == {rows[0]["text"]} and rows[0]["text"]
 
 
+def test_pages_over_a_cap_give_their_text_without_tags_where_the_recipe_says_so() -> None:
+    deep = b"<div>" * 600 + b"<script>no()</script>Below &amp; deep" + b"</div>" * 600
+    (row,) = run([deep], over_limits="plain_text")
+    assert row["text"] == "Below & deep"
+    assert run([deep])[0]["reason"] == "extract_too_deep"
+    assert run([b"<div>" * 600], over_limits="plain_text")[0]["reason"] == "extract_too_deep", "nothing to read"
+    with pytest.raises(ValueError, match="over_limits"):
+        ExtractOptions(over_limits="drop")
+
+
+def test_the_recipe_and_the_extractor_have_the_same_defaults() -> None:
+    from jobs.core.recipe import ExtractText
+    from udfs.pages import _options
+
+    assert _options(ExtractText().model_dump()) == ExtractOptions()
+
+
+PAGES = sorted((Path(__file__).parents[1] / "fixtures" / "pages").glob("*.html"))
+
+
+def test_there_are_thirty_pages_with_text_written_by_hand() -> None:
+    assert len(PAGES) == 30 and all(page.with_suffix(".txt").exists() for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_text_is_what_a_careful_person_would_copy(page: Path) -> None:
+    (row,) = run([page.read_bytes()], sandboxed=False)
+    assert row["text"] == page.with_suffix(".txt").read_text(encoding="utf-8").rstrip("\n")
+
+
 def test_unclosed_paragraphs_and_list_items_are_not_deep() -> None:
     page = b"<body>" + b"<p>word <br>\n<li>item <img src=x>" * 5000
     assert prescan(page)[1] == 0
