@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -211,12 +212,13 @@ def _ship(spark: SparkSession, folder: Path, *names: str) -> Callable[[], Path]:
     if str(spark.sparkContext.master).startswith("local"):
         return lambda: folder
     name = f"winnow-index-{_digest_of(folder, names)}"
-    staged = Path(tempfile.mkdtemp(prefix="winnow-index-")) / name
-    staged.mkdir()
-    for file in folder.iterdir():
-        if file.is_file() and (not names or file.name in names) and file.suffix != ".parquet":
-            shutil.copyfile(file, staged / file.name)
-    spark.sparkContext.addFile(str(staged), recursive=True)
+    # An archive, because Spark sends files of local folders one by one at best; executors unpack it once.
+    archive = Path(tempfile.mkdtemp(prefix="winnow-index-")) / f"{name}.tar"
+    with tarfile.open(archive, "w") as tar:
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.suffix != ".parquet" and (not names or file.name in names):
+                tar.add(file, arcname=file.name)
+    spark.sparkContext.addArchive(f"{archive}#{name}")
     return lambda: Path(SparkFiles.get(name))
 
 
