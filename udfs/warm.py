@@ -53,6 +53,20 @@ def _warm_language() -> None:
     detect(_TEXT)
 
 
+def _warm_content() -> None:
+    from udfs.lexicon import Phrase, build_lexicons, measure
+    from udfs.personal_data import redact
+    from udfs.unicode_repair import repair
+    from udfs.urls import build_table, count_words, match, url_word_lists
+
+    urls = pa.array(["https://a.example/b", None], pa.string())
+    match(urls, build_table({"a": [b"a.example/b"]}))
+    count_words(urls, url_word_lists(["a"], ["a"], ["a"]))
+    measure(_TEXT, build_lexicons({"a": [Phrase("a", None)]}))
+    redact(_TEXT)
+    repair(pa.array(["e\u0301\x00"]))
+
+
 def _warm_digests() -> None:
     from udfs.digests import text_digests
 
@@ -108,6 +122,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "signals": _warm_signals,
     "lines": _warm_lines,
     "language": _warm_language,
+    "content": _warm_content,
     "digests": _warm_digests,
     "html": _warm_html,
     "decontamination": _warm_decontamination,
