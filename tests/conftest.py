@@ -52,7 +52,7 @@ def vectors() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real test data, which is not part of the project; tests that want it are skipped, and say so, without it."""
+    """The folder of real test data, which is not part of the project; tests that want it are skipped without it."""
     folder = Path(os.environ.get("WINNOW_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"real test data is absent: no folder {folder} (set WINNOW_TEST_DATA)")

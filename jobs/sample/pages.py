@@ -66,7 +66,8 @@ def magazine(text: Text, number: int) -> str:
 
 def manual(text: Text, number: int) -> str:
     """A documentation site: a sidebar, breadcrumbs, a listing and a note."""
-    listing = f"def example_{number}(value):\n    if value is None:\n        return {number}\n    return value * 2"
+    size = len(text.title)  # of the text, not of the page: an edited copy has the same listing
+    listing = f"def example_{size}(value):\n    if value is None:\n        return {size}\n    return value * 2"
     chapters = _links([f"Chapter {chapter}" for chapter in range(1, 9)], "toctree")
     return f"""<!DOCTYPE html>
 <html>

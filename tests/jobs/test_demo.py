@@ -52,7 +52,7 @@ def test_every_step_removes_something_and_the_account_adds_up(demo: tuple[Path, 
 
 
 def test_every_duplicate_names_a_kept_document(demo: tuple[Path, dict[str, Any]]) -> None:
-    out, expected = demo
+    out, _ = demo
     kept = {row["key"]: row for row in rows(out / "kept")}
     duplicates = [row for row in rows(out / "removed") if row["stage"].startswith("dedup_")]
     assert all(row["duplicate_of_key"] in kept for row in duplicates)
