@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "filter-quality": ("jobs.filter_quality", "remove documents that break quality rules"),
     "filter-repetition": ("jobs.filter_repetition", "remove documents that repeat themselves"),
     "decontaminate": ("jobs.decontaminate", "remove documents that hold test items"),
+    "dedup-url": ("jobs.dedup_url", "keep one document a URL"),
     "dedup-exact": ("jobs.dedup_exact", "keep one of equal documents"),
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "measure": ("jobs.measure", "write each document's signals"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs import decontaminate, dedup_exact, dedup_near
+from jobs import decontaminate, dedup_exact, dedup_near, dedup_url
 from jobs.core.job import Job, run_job
 
 JOB = Job(
@@ -19,6 +19,7 @@ JOB = Job(
     steps=None,
     set_steps={
         "decontaminate": decontaminate.decontaminate,
+        "dedup_url": dedup_url.dedup_url,
         "dedup_exact": dedup_exact.dedup_exact,
         "dedup_near": dedup_near.dedup_near,
     },

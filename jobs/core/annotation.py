@@ -13,7 +13,6 @@ ANNOTATED_STEPS = (
     "edit_lines",
     "filter_quality",
     "filter_repetition",
-    "classify",
     "redact",
 )
 

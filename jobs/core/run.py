@@ -24,7 +24,7 @@ from jobs.core import inputs as input_files
 from jobs.core.console import progress, say
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
-from jobs.core.errors import GateError, InputContractError, UsageError
+from jobs.core.errors import ConfigurationError, GateError, InputContractError, UsageError
 from jobs.core.files import DriverFiles, total_bytes
 from jobs.core.inputs import InputFile
 from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
@@ -42,7 +42,7 @@ from jobs.core.outcome import (
 from jobs.core.readers import ReadLimits, read_documents
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
-from jobs.core.rowwise import RowSteps, reader_sources, row_steps
+from jobs.core.rowwise import ROW_STEPS, RowSteps, reader_sources, row_steps
 from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
 
 SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed counts, not size
@@ -107,6 +107,7 @@ class Context:
 
 def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetStep]) -> dict[str, Any]:
     """Carry out a request; the ledger. Raises the ``WinnowError`` that says how it ended otherwise."""
+    _refuse_unknown_steps(request, set_steps)
     files = DriverFiles(spark)
     run_id = request.run_id or _new_run_id(request)
     started = time.time()
@@ -149,6 +150,16 @@ def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, starte
     ledger = _ledger(context, run_id, started)
     _publish(context, rows, done, ledger)
     return ledger
+
+
+def _refuse_unknown_steps(request: Request, set_steps: Mapping[str, SetStep]) -> None:
+    """A step that nothing carries out must not be passed over in silence."""
+    unknown = [name for name in request.steps if name not in ("ingest", *ROW_STEPS, *set_steps)]
+    if unknown:
+        raise ConfigurationError(
+            f"nothing in this version carries out the step {', '.join(unknown)}",
+            next_step=f"turn it off in the recipe: --set steps.{unknown[0]}=off",
+        )
 
 
 def _fit_shuffles(spark: SparkSession, input_bytes: int) -> None:
