@@ -18,6 +18,7 @@ from pathlib import Path
 # not when one it calls does, so the folder's name carries their digest. A test keeps the list complete.
 SHARED_KERNEL_MODULES = (
     "code.py",
+    "digests.py",
     "lines.py",
     "nfc.py",
     "ngram_index.py",

@@ -412,14 +412,10 @@ def add_copies_across_sources(
 
 
 def edited(text: Text) -> Text:
-    """A copy with its second word changed and a sentence added: 13-gram Jaccard similarity above 0.9."""
+    """A copy with its second word changed: 13-gram Jaccard similarity above 0.9, however short the page is cut."""
     first = text.paragraphs[0].split(" ")
     first[1] = "actually"
-    last = text.paragraphs[-1] + " Read again, twice."
-    middle = text.paragraphs[1:-1]
-    if len(text.paragraphs) == 1:
-        return Text(text.title, (" ".join([*first, *last.split(" ")[len(first) :]]),), text.language)
-    return Text(text.title, (" ".join(first), *middle, last), text.language)
+    return Text(text.title, (" ".join(first), *text.paragraphs[1:]), text.language)
 
 
 def contaminated(text: Text, item: Question, *, answer: bool = True, rewrapped: bool = False) -> Text:
