@@ -745,7 +745,7 @@ def _py3langid() -> Ask:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise RuntimeError("the backend py3langid needs the extra: pip install winnow-corpus[languages]") from error
-    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def ask(document: str) -> list[tuple[str, float]]:
         return [(name, float(share)) for name, share in identifier.rank(document)[:2]]

@@ -182,3 +182,9 @@ def test_accuracy_on_labelled_sentences_is_that_of_the_library_or_better(shared_
     found = language.detect(pa.array([row["text"] for row in rows]))
     right = np.array([row["lang"] for row in rows]) == np.array(found.language.to_pylist())
     assert right.mean() >= 0.9754 - 0.005  # seeded langdetect has 0.9754
+
+
+def test_py3langid_is_a_backend_where_it_is_installed() -> None:
+    pytest.importorskip("py3langid")
+    found = language.detect(pa.array([SENTENCES["en"], SENTENCES["ru"], None]), backend="py3langid")
+    assert found.language.to_pylist() == ["en", "ru", "und"]
