@@ -114,6 +114,8 @@ TRACKING_PREFIXES = ("utm_", "hsa_")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _INSIDE = str.maketrans("", "", "\t\n\r")
 _ENDS = "".join(map(chr, range(0x21)))
+_FORBIDDEN_IN_HOST = frozenset(" #/:<>?@[\\]^|")  # WHATWG URL: forbidden host code points
+_ASCII = "".join(map(chr, range(33, 127)))
 # Characters that stay as they are; the percent sign too, so that escapes are not escaped again.
 _SAFE_IN_PATH = "!$%&'()*+,-./:;=@[\\]^_|~"
 _SAFE_IN_QUERY = "!$%&()*+,-./:;=?@[\\]^_`{|}~"
@@ -134,7 +136,7 @@ def canonical_url(url: str, ignored: Collection[str] = (), tracking: bool = True
     scheme, rest = match.group(1).lower(), url[match.end() :]
     rest, _, _ = rest.partition("#")
     if scheme not in DEFAULT_PORTS:
-        return f"{scheme}:{rest}" if rest.strip("/") else None
+        return f"{scheme}:{quote(rest, safe=_ASCII)}" if rest.strip("/") else None
     head, mark, query = rest.partition("?")
     head = head.replace("\\", "/").lstrip("/")
     authority, _, path = head.partition("/")
@@ -143,7 +145,7 @@ def canonical_url(url: str, ignored: Collection[str] = (), tracking: bool = True
     if not host:
         return None
     kept = _kept_parameters(query, ignored, tracking) if mark else ""
-    address = f"{scheme}://{user}{at_sign}{host}/{_path(path)}"
+    address = f"{scheme}://{quote(user, safe=_ASCII)}{at_sign}{host}/{_path(path)}"
     return f"{address}?{quote(kept, safe=_SAFE_IN_QUERY)}" if kept else address
 
 
@@ -157,6 +159,9 @@ def _host(host_and_port: str, scheme: str) -> str:
         return ""
     port = port.lstrip("0") or ("0" if port else "")
     name = _ascii_host(name)
+    bracketed = name.startswith("[") and name.endswith("]")
+    if any(character in _FORBIDDEN_IN_HOST for character in (name[1:-1].replace(":", "") if bracketed else name)):
+        return ""
     return f"{name}:{port}" if name and port and port != DEFAULT_PORTS[scheme] else name
 
 
