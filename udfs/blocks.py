@@ -118,7 +118,7 @@ def name_hash(data: np.ndarray, begin: int, end: int) -> int:
         if 65 <= c <= 90:
             c |= 32
         value = (value ^ np.uint64(c)) * np.uint64(1099511628211)
-    return np.int64(value >> np.uint64(1))
+    return np.int64(value >> np.uint64(1))  # type: ignore[return-value]
 
 
 def _hash(word: str) -> int:
@@ -213,7 +213,7 @@ def _tables() -> _Tables:
         for word in text.split():
             words[_hash(word)] = words.get(_hash(word), 0) | bits[hint]
     word_order = sorted(words)
-    names = np.array([TAGS.index(n) if n in TAGS else -1 for n in _NAMES] + [_hash(n) for n in _NAMES], np.int64)
+    known = np.array([TAGS.index(n) if n in TAGS else -1 for n in _NAMES] + [_hash(n) for n in _NAMES], np.int64)
     return _Tables(
         np.array(order, np.int64),
         np.array([hashes[h] for h in order], np.int64),
@@ -222,7 +222,7 @@ def _tables() -> _Tables:
         roles,
         np.array(word_order, np.int64),
         np.array([words[h] for h in word_order], np.int64),
-        names,
+        known,
     )
 
 
@@ -773,7 +773,7 @@ def _scan(
                     if tag != names[_LABEL]:
                         break
                     k -= 1
-            ends = np.int64(-1)
+            ends = -1
             if code == names[_LI]:
                 ends = 1
             elif code == names[_DT] or code == names[_DD]:
@@ -786,7 +786,7 @@ def _scan(
                 ends = 5
             if ends > 0:
                 k = top
-                target = np.int64(-1)
+                target = -1
                 while k > 0:
                     tag = nodes[stack[k], TAG]
                     if ends == 1:
