@@ -49,6 +49,7 @@ from pyspark.sql.types import (
 )
 
 from jobs.core.arrow_map import ArrowMap, map_in_arrow
+from jobs.core.bitmap import bitmap_of, in_bitmap
 from jobs.core.console import say
 from jobs.core.job import Job, run_job
 from jobs.core.recipe import DedupNear
@@ -79,7 +80,6 @@ SIGNATURE_VALUES = 256  # of each signature are stored, for splitting large buck
 WINDOW_ROWS = 16  # further rows by which a large bucket is split
 SKETCH_BYTES = 32 << 20  # signatures computed at a time
 BROADCAST_ROWS = 2_000_000  # of 64-bit names, some 100 MB in a hash table: what is broadcast whatever Spark estimates
-BITMAP_BITS = 29  # log₂ of the largest bitmap: 64 MB
 PAIR = "left long, right long"
 
 
@@ -421,42 +421,19 @@ def _shingle_sets(documents: DataFrame, nodes: DataFrame, count: int, run: _Run)
         texts = texts.join(F.broadcast(nodes), on="node", how="left_semi")
         bitmap = None
     else:
-        bitmap = _bitmap(nodes, count)
+        bitmap = bitmap_of(nodes, count)
     schema = "node long, hashes binary, scale long, words binary"
     return written(map_in_arrow(texts, _set_batches(run.step, bitmap), schema), run.path("sets"))[0]
-
-
-def _bitmap(nodes: DataFrame, count: int) -> NDArray[np.uint64]:
-    """Return a bitmap with the first bits of every name set: at most 64 MB, 16 bits a name while that is enough.
-
-    Beyond 33 million names it lets more and more others through, whose sets are then made and meet no pair.
-    """
-    bits = min(BITMAP_BITS, max(6, math.ceil(math.log2(16 * count))))
-    filled = (
-        nodes.select(F.shiftrightunsigned("node", 64 - bits).alias("place"))
-        .groupBy(F.shiftrightunsigned("place", 6).alias("word"))
-        .agg(F.expr("bit_or(shiftleft(1L, cast(place & 63 as int)))").alias("bits"))
-        .toArrow()
-    )
-    bitmap = np.zeros(1 << (bits - 6), dtype=np.uint64)
-    bitmap[np.asarray(filled.column("word"))] = np.asarray(filled.column("bits")).view(np.uint64)
-    return bitmap
 
 
 def _set_batches(step: DedupNear, bitmap: NDArray[np.uint64] | None) -> ArrowMap:
     def sets(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if bitmap is not None:
-                batch = batch.filter(pa.array(_in_bitmap(np.asarray(batch.column("node")), bitmap)))
+                batch = batch.filter(pa.array(in_bitmap(np.asarray(batch.column("node")), bitmap)))
             yield _set_batch(batch.column("node"), batch.column("text"), step)
 
     return sets
-
-
-def _in_bitmap(nodes: NDArray[np.int64], bitmap: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    bits = 6 + len(bitmap).bit_length() - 1
-    places = nodes.view(np.uint64) >> np.uint64(64 - bits)
-    return (bitmap[places >> np.uint64(6)] >> (places & np.uint64(63))) & np.uint64(1) == 1
 
 
 def _set_batch(nodes: pa.Array, text: pa.Array, step: DedupNear) -> pa.RecordBatch:

@@ -16,9 +16,10 @@ document's scope into 64 bits. Documents equal in one band are *candidates*:
 
 A band hash is a filter, never an identity: what shares one by accident is compared and let go.
 
-*Bit planes* (b-bit minwise hashing, Li & König 2010): the two lowest bits of the first 256 values, 64 to a word. Two
-documents agree in both bits of a value with probability s + (1 − s)/4, counted by three instructions a word; 64 bytes
-a document say nearly as well as the whole signature that a pair is hopeless.
+*Bit planes* (b-bit minwise hashing, Li & König 2010): the two lowest bits of f(v) for the first 256 values v, 64 to a
+word. Two documents agree in both bits of a value with probability s + (1 − s)/4, counted by three instructions a word;
+64 bytes a document say nearly as well as the whole signature that a pair is hopeless. (The lowest bits of v itself
+would not do: modulo 4 all permutations with odd multipliers tell the same shingles apart.)
 
 Speed: the loop takes eight shingles to each read of a multiplier, so that permutations run in vector registers.
 """
@@ -89,15 +90,20 @@ def permutations(num_perm: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[
 
 
 @njit(cache=True, nogil=True)
-def premix(shingle):
-    """Return the 32-bit MurmurHash3 finaliser of the low half of a 64-bit shingle."""
-    state = np.uint32(shingle & np.uint64(0xFFFFFFFF))
+def mix32(state):
+    """Return the MurmurHash3 finaliser of a uint32: a bijection in which every bit depends on every bit."""
     state ^= state >> np.uint32(16)
     state = np.uint32(state * np.uint32(0x85EBCA6B))
     state ^= state >> np.uint32(13)
     state = np.uint32(state * np.uint32(0xC2B2AE35))
     state ^= state >> np.uint32(16)
     return np.uint32(state)
+
+
+@njit(cache=True, nogil=True)
+def premix(shingle):
+    """Return the low half of a 64-bit shingle, mixed."""
+    return mix32(np.uint32(shingle & np.uint64(0xFFFFFFFF)))
 
 
 @njit(cache=True, nogil=True)
@@ -155,12 +161,12 @@ def hash_band(signature, band, rows, scope):
 
 @njit(cache=True, nogil=True)
 def fill_planes(signature, planes):
-    """Write the bit planes of a signature: first the lowest bit of each value, 64 to a word, then the second lowest."""
+    """Write the bit planes of a signature: the lowest bit of each mixed value, 64 to a word; then the second lowest."""
     words = len(planes) // PLANES
     for index in range(len(planes)):
         planes[index] = 0
     for k in range(min(len(signature), PLANE_PERMUTATIONS)):
-        value = np.int64(signature[k])
+        value = np.int64(mix32(signature[k]))
         planes[k >> 6] |= (value & 1) << (k & 63)
         planes[words + (k >> 6)] |= ((value >> 1) & 1) << (k & 63)
 

@@ -178,9 +178,10 @@ def power_law(count: int) -> list[Row]:
 def same_by_kernels(rows: list[Row], parameters: DedupNear) -> set[str]:
     """The removed documents by greedy choice over candidate pairs, with compiled sketches: for larger inputs."""
     text = pa.array([row["text"] for row in rows])
-    bands = sketch(
+    sketches = sketch(
         text, SketchParameters(parameters.ngram, None, parameters.num_perm, 1, parameters.bands, parameters.rows)
-    ).bands
+    )
+    bands, planes = sketches.bands, sketches.planes.tolist()
     buckets = defaultdict(list)
     for i, j in np.ndindex(*bands.shape):
         buckets[bands[i, j]].append(i)
@@ -188,7 +189,12 @@ def same_by_kernels(rows: list[Row], parameters: DedupNear) -> set[str]:
     hashes, offsets = distinct_shingles(text, parameters.ngram)
     sets = [set(hashes[offsets[i] : offsets[i + 1]].tolist()) for i in range(len(rows))]
     pairs = {pair for bucket in buckets.values() for pair in combinations(bucket, 2)}
-    verified = [pair for pair in pairs if jaccard(sets[pair[0]], sets[pair[1]]) >= parameters.threshold]
+    verified = [
+        (a, b)
+        for a, b in pairs
+        if jaccard(sets[a], sets[b]) >= parameters.threshold
+        and differing(planes[a], planes[b]) <= most_mismatches(parameters)
+    ]
     place = {row["id"]: i for i, row in enumerate(rows)}
     ranked = [place[name] for name in of_length(rows)]
     return {rows[i]["id"] for i in reference.representatives(ranked, verified)}

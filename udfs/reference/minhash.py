@@ -11,9 +11,8 @@ from udfs.reference.shingles import MODULUS, mix
 HASH_START = 0x9E3779B97F4A7C15
 
 
-def premix(shingle: int) -> int:
-    """Return the 32-bit finaliser of MurmurHash3 of the low half of a shingle."""
-    state = shingle % (1 << 32)
+def mix32(state: int) -> int:
+    """Return the 32-bit finaliser of MurmurHash3."""
     state ^= state >> 16
     state = state * 0x85EBCA6B % (1 << 32)
     state ^= state >> 13
@@ -25,7 +24,7 @@ def signature(shingles: Sequence[int], num_perm: int, seed: int) -> list[int]:
     """Return the signature of the shingles of one document."""
     multipliers, increments = MinHash(num_perm=num_perm, seed=seed, scheme="affine32").permutations
     return [
-        min((int(a) * premix(shingle) + int(b)) % (1 << 32) for shingle in shingles)
+        min((int(a) * mix32(shingle % (1 << 32)) + int(b)) % (1 << 32) for shingle in shingles)
         for a, b in zip(multipliers, increments, strict=True)
     ]
 
@@ -40,8 +39,8 @@ def band_hash(values: Sequence[int], band: int, rows: int, scope: int = 0) -> in
 
 
 def bit_planes(values: Sequence[int]) -> list[int]:
-    """Return the two lowest bits of the first 256 values as two planes of 64-bit words, signed as they are stored."""
-    used = values[:256]
+    """Return the two lowest bits of the first 256 values, mixed, as two planes of 64-bit words, signed as stored."""
+    used = [mix32(value) for value in values[:256]]
     return [
         signed(sum(((value >> plane) & 1) << place for place, value in enumerate(used[start : start + 64])))
         for plane in range(2)
