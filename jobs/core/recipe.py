@@ -674,7 +674,7 @@ class DedupLines(Part):
     keep: Keep = Field(("source_rank", "longest"), description=_KEEP_TEXT)
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "ccnet": {"unit": "lines", "scope": "global", "min_count": 2},  # what CCNet calls paragraphs are lines
+        "ccnet": {"unit": "paragraphs", "scope": "global", "min_count": 2},
         "c4": {"unit": "sentence_spans", "scope": "global", "min_count": 2},
         "boilerplate": {
             "unit": "lines",
