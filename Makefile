@@ -13,6 +13,8 @@ PIP_LOCKED = $(PIP_INSTALL) --no-build-isolation --require-hashes
 UV_COMPILE = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
+DIST_INSTALL = build/environment/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+
 # Stamps: a set-up that is up to date is not touched again.
 RUNTIME := $(VENV)/.winnow-runtime
 DEVELOPMENT := $(VENV)/.winnow-development
@@ -55,9 +57,15 @@ format: $(DEVELOPMENT) ## Put the code into the house format
 	@$(BIN)/ruff format --quiet .
 
 dist: $(DEVELOPMENT) ## Build what a cluster is given: the wheel, winnow.zip (--py-files), environment.tar.gz (--archives)
-	@rm -rf dist
+	@rm -rf dist build/environment
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
-	@$(BIN)/python -m jobs.package dist
+	@cp dist/winnow_corpus-*.whl dist/winnow.zip
+	@$(FIND_PYTHON); "$$python" -m venv build/environment
+	@$(DIST_INSTALL) --require-hashes -r requirements-build.lock
+	@$(DIST_INSTALL) --no-build-isolation --require-hashes -r requirements.lock
+	@$(DIST_INSTALL) --no-deps dist/winnow_corpus-*.whl
+	@$(BIN)/venv-pack --quiet --prefix build/environment --output dist/environment.tar.gz
+	@ls -1 dist
 
 lock: ## Resolve the dependencies anew and write the lock files
 	@test -x build/lock/bin/uv || { $(FIND_PYTHON); "$$python" -m venv build/lock; build/lock/bin/pip install --quiet uv; }

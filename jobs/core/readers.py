@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -432,8 +432,3 @@ def _timestamp(name: str | None, columns: dict[str, str]) -> Column:
         seconds = column.cast("double")
         return F.timestamp_seconds(F.when(F.abs(seconds) > 1e11, seconds / 1000).otherwise(seconds))
     return F.lit(None).cast("timestamp")
-
-
-def damaged_to(file: InputFile, reason: str) -> InputFile:
-    """The same file, marked as unreadable."""
-    return replace(file, damage=reason)

@@ -102,7 +102,6 @@ class Context:
     inputs_digest: str
     steps: RowSteps
     accounts: list[StageAccount] = field(default_factory=list)
-    skipped: list[bool] = field(default_factory=list)
 
 
 def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetStep]) -> dict[str, Any]:
@@ -200,8 +199,7 @@ def _row_pass(context: Context) -> DataFrame:
             **counts,
         }
 
-    folder, facts, skipped = context.folder.stage("rows", parts, work)
-    context.skipped.append(skipped)
+    folder, facts = context.folder.stage("rows", parts, work)
     accounts = _row_accounts(context, facts)
     for account in accounts:
         _say_account(account)
@@ -372,8 +370,7 @@ def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, befor
             "facts": dict(result.facts),
         }
 
-    folder, facts, skipped = context.folder.stage(name, parts, work)
-    context.skipped.append(skipped)
+    folder, facts = context.folder.stage(name, parts, work)
     previous = context.accounts[-1]
     account = StageAccount(
         stage=name,

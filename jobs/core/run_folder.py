@@ -108,10 +108,8 @@ class RunFolder:
 
     def stage(
         self, name: str, parts: Mapping[str, str], work: Callable[[StageFolder], dict[str, Any]]
-    ) -> tuple[StageFolder, dict[str, Any], bool]:
-        """Run a stage unless a committed one has the same fingerprint; its folder, its facts and whether it was
-        skipped.
-        """
+    ) -> tuple[StageFolder, dict[str, Any]]:
+        """Run a stage unless a committed one has the same fingerprint; its folder and its facts."""
         folder = StageFolder(join_path(self.path, "stages", name))
         mark = join_path(folder.path, STAGE_MARK)
         if self.files.exists(mark):
@@ -121,7 +119,7 @@ class RunFolder:
             )
             if not changed:
                 say(f"{name}: already done by run {committed['run_id']}, skipped", stage=name, skipped=True)
-                return folder, committed["facts"], True
+                return folder, committed["facts"]
             say(f"{name}: runs again, changed since: {', '.join(changed)}", stage=name, changed=changed)
         self.files.delete(folder.path)
         started = time.monotonic()
@@ -129,7 +127,7 @@ class RunFolder:
         facts["seconds"] = round(time.monotonic() - started, 3)
         record = {"run_id": self.run_id, "fingerprint": dict(parts), "facts": facts}
         self.files.write_text(mark, json.dumps(record, indent=1))
-        return folder, facts, False
+        return folder, facts
 
     # ------------------------------------------------------------------------------------------------------- publishing
 
