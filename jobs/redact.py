@@ -1,4 +1,4 @@
-"""Mask personal data: e-mail and IP addresses, phone numbers, payment cards, API keys (Dolma, arXiv 2402.00159, section 4).
+"""Mask personal data: e-mail and IP addresses, phone numbers, payment cards, keys (Dolma, arXiv 2402.00159, section 4).
 
 Takes documents; gives them with typed masks in place of what was found, counts per kind as signals and the spans in the
 audit, never the values. Shuffles nothing.
