@@ -90,7 +90,8 @@ def measured(spark: Any, resolved: Resolved, *, every_text_signal: bool) -> Data
     """The documents with their ``signals``, in the order of files and positions."""
     from jobs.core import inputs as input_files
     from jobs.core.files import DriverFiles
-    from jobs.core.readers import ReadLimits, read_documents
+    from jobs.core.read_rows import ReadLimits
+    from jobs.core.readers import read_documents
     from jobs.core.rowwise import reader_sources, row_steps
 
     sources = reader_sources(resolved.recipe)

@@ -8,6 +8,7 @@ whole.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import hashlib
 import itertools
@@ -29,8 +30,13 @@ from jobs.core.json_lines import (
     parse_line,
 )
 
-ARCHIVE, JSON_LINES, PARQUET = "archive", "jsonl", "parquet"
-FORMATS = (ARCHIVE, JSON_LINES, PARQUET)
+ARCHIVE, JSON_LINES, PARQUET, CRAWL_INDEX = "archive", "jsonl", "parquet", "cc_index"
+CRAWL_INDEX_COLUMNS = (
+    ("warc_filename", "filename"),
+    ("warc_record_offset", "offset"),
+    ("warc_record_length", "length"),
+)
+"""Archive, offset and length in a crawl index: Common Crawl's columnar names, then those of its CDX server."""
 
 _SUFFIX_FORMATS = {
     ".warc": ARCHIVE,
@@ -72,6 +78,7 @@ class Source:
     fields: Fields = field(default_factory=Fields)
     rank: int = 100
     date: str | None = None
+    archives: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ def check_inputs(inputs: Sequence[InputFile], sources: Sequence[Source]) -> list
 
 
 def _check(file: InputFile, source: Source) -> tuple[InputFile, list[str]]:
+    if file.format == CRAWL_INDEX:
+        return _check_crawl_index(file)
     if file.format == PARQUET:
         return _check_parquet(file, source)
     if file.info.size_bytes == 0:
@@ -170,6 +179,32 @@ def _check_parquet(file: InputFile, source: Source) -> tuple[InputFile, list[str
         return replace(file, damage=f"damaged_file: {str(error).splitlines()[0]}"), []
     columns = tuple((name, str(schema.field(name).type)) for name in schema.names)
     return replace(file, columns=columns), _parquet_breaches(file.path, schema, source.fields)
+
+
+def _check_crawl_index(file: InputFile) -> tuple[InputFile, list[str]]:
+    if file.info.size_bytes == 0:
+        return replace(file, damage="empty_file"), []
+    try:
+        with open_for_reading(file.path) as stream:
+            if file.path.lower().endswith((".parquet", ".parq")):
+                names = list(pq.read_schema(stream).names)
+            else:
+                names = _names_of_first_line(
+                    next(lines(inflated_blocks(stream, file.compression), max_bytes=1 << 20)).data
+                )
+    except (pa.ArrowInvalid, DamagedFileError, OSError, EOFError, StopIteration) as error:
+        return replace(file, damage=f"damaged_file: {(str(error) or 'no first line').splitlines()[0]}"), []
+    missing = [either for either in CRAWL_INDEX_COLUMNS if not set(either) & set(names)]
+    if not missing:
+        return file, []
+    return file, [f"{file.path}: no column {_either(missing[0])} of a crawl index; columns: {', '.join(names)}"]
+
+
+def _names_of_first_line(line: bytes) -> list[str]:
+    parsed = parse_line(line)
+    if isinstance(parsed, BadLine):
+        return next(csv.reader([line.decode("utf-8", "replace")]), [])
+    return list(parsed[0])
 
 
 def _parquet_breaches(path: str, schema: pa.Schema, fields: Fields) -> list[str]:

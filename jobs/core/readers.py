@@ -1,6 +1,7 @@
 """Input files to rows: documents, and what is none (quarantined or ignored), each with its file and offset.
 
-Archives and JSON Lines are read in Python, a task per group of files or byte ranges; Parquet is read by Spark itself,
+Archives and JSON Lines are read in Python, a task per group of files or byte ranges; a crawl index names its records
+(``jobs.core.crawl_index``); Parquet is read by Spark itself,
 so that its text crosses into Python once only, with the signals. Nothing is shuffled here.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,9 +18,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.core.arrow_map import map_in_arrow
-from jobs.core.documents import IGNORED, QUARANTINED, READ_ARROW, READ_SCHEMA
+from jobs.core.crawl_index import read_crawl_index
+from jobs.core.documents import QUARANTINED, READ_SCHEMA
 from jobs.core.files import open_for_reading
-from jobs.core.inputs import ARCHIVE, JSON_LINES, PARQUET, Fields, InputFile, Source, lookup
+from jobs.core.inputs import ARCHIVE, CRAWL_INDEX, JSON_LINES, PARQUET, Fields, InputFile, Source, lookup
 from jobs.core.json_lines import (
     BadLine,
     DamagedFileError,
@@ -31,11 +32,10 @@ from jobs.core.json_lines import (
     lines_of_range,
     parse_line,
 )
+from jobs.core.read_rows import ReadLimits, Row, archive_row, as_bytes, as_date, as_json, in_batches
 from udfs.document_key import document_key
-from udfs.warc import ArchiveLimits, Ignored, Page, Skipped, read_archive
+from udfs.warc import read_archive
 
-BATCH_BYTES = 8 << 20
-BATCH_ROWS = 2000
 # Columns that Winnow itself writes beside documents: they are made anew, never taken from an input.
 OWN_COLUMNS = frozenset(
     {
@@ -59,16 +59,6 @@ OWN_COLUMNS = frozenset(
 
 
 @dataclass(frozen=True)
-class ReadLimits:
-    """What one record may be (``ingest.max_*`` of the recipe); beyond that it is quarantined as ``too_large``."""
-
-    max_document_chars: int = 50_000_000
-    max_record_bytes: int = 256 << 20
-    max_page_bytes: int = 64 << 20
-    max_inflate_ratio: float = 1000.0
-
-
-@dataclass(frozen=True)
 class Chunk:
     """A byte range [begin, end) of one file; ``end`` = -1 reads to the end."""
 
@@ -81,26 +71,6 @@ class Chunk:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One row on its way into a batch, in the order of ``READ_ARROW``."""
-
-    id: str | None = None
-    key: bytes | None = None
-    text: str | None = None
-    url: str | None = None
-    date: datetime | None = None
-    language: str | None = None
-    metadata: str | None = None
-    content: bytes | None = None
-    content_type: str | None = None
-    outcome: str | None = None
-    offset: int | None = None
-    reason: str | None = None
-    detail: str | None = None
-    repaired: int = 0
-
-
 def read_documents(
     spark: SparkSession, inputs: Sequence[InputFile], sources: Sequence[Source], limits: ReadLimits
 ) -> DataFrame:
@@ -109,12 +79,17 @@ def read_documents(
     """
     by_name = {source.name: source for source in sources}
     frames = []
-    chunks = plan_chunks([file for file in inputs if file.format != PARQUET or file.damage], _cores(spark))
+    in_place = [file for file in inputs if file.damage or file.format not in (PARQUET, CRAWL_INDEX)]
+    chunks = plan_chunks(in_place, _cores(spark))
     if chunks:
         frames.append(_read_chunks(spark, chunks, by_name, limits, {f.path: f.damage for f in inputs if f.damage}))
     parquet = [file for file in inputs if file.format == PARQUET and not file.damage]
     for (source, columns), files in _grouped(parquet).items():
         frames.append(_read_parquet(spark, [file.path for file in files], dict(columns), by_name[source], limits))
+    indexes = [file for file in inputs if file.format == CRAWL_INDEX and not file.damage]
+    for name in sorted({file.source for file in indexes}):
+        of_source = [file for file in indexes if file.source == name]
+        frames.append(read_crawl_index(spark, of_source, by_name[name], limits))
     return functools.reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
 
 
@@ -135,14 +110,14 @@ def _grouped(
 
 
 def plan_chunks(inputs: Sequence[InputFile], cores: int) -> list[list[Chunk]]:
-    """Byte ranges of files in tasks of similar size: large plain files are split, small files share a task."""
+    """Byte ranges of files in tasks of similar size: large files are split where they can be, small ones share."""
     total = sum(file.info.size_bytes for file in inputs)
     target = min(128 << 20, max(4 << 20, total // (cores * 3)))
     tasks: list[list[Chunk]] = []
     filled = target + 1
     for file in inputs:
         size = file.info.size_bytes
-        splittable = file.format == JSON_LINES and file.compression is None and not file.damage
+        splittable = _splittable(file)
         step = target if splittable and size > 2 * target else max(size, 1)
         for begin in range(0, max(size, 1), step):
             end = -1 if begin + step >= size else begin + step
@@ -155,6 +130,14 @@ def plan_chunks(inputs: Sequence[InputFile], cores: int) -> list[list[Chunk]]:
     return tasks
 
 
+def _splittable(file: InputFile) -> bool:
+    if file.damage:
+        return False
+    if file.format == ARCHIVE:  # records are found from any offset of a gzip or plain archive, not of an LZ4 one
+        return file.compression in (None, ".gz")
+    return file.format == JSON_LINES and file.compression is None
+
+
 def _read_chunks(
     spark: SparkSession,
     tasks: list[list[Chunk]],
@@ -163,7 +146,7 @@ def _read_chunks(
     damage: dict[str, str],
 ) -> DataFrame:
     fields = {name: source.fields for name, source in sources.items()}
-    dates = {name: _date(source.date) for name, source in sources.items()}
+    dates = {name: as_date(source.date) for name, source in sources.items()}
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -171,59 +154,39 @@ def _read_chunks(
                 chunks = [Chunk(**chunk) for chunk in orjson.loads(task)]
                 for chunk in chunks:
                     rows = read_chunk(chunk, fields[chunk.source], limits, damage.get(chunk.path))
-                    yield from _batches(rows, chunk, dates[chunk.source])
+                    yield from in_batches(rows, chunk.path, chunk.source, dates[chunk.source])
 
     planned = [(orjson.dumps(task).decode(),) for task in tasks]
     frame = spark.createDataFrame(spark.sparkContext.parallelize(planned, len(planned)), "task string")
     return map_in_arrow(frame, read, READ_SCHEMA)
 
 
-def read_chunk(chunk: Chunk, fields: Fields, limits: ReadLimits, damage: str | None = None) -> Iterator[_Row]:
+def read_chunk(chunk: Chunk, fields: Fields, limits: ReadLimits, damage: str | None = None) -> Iterator[Row]:
     """The rows of one byte range; a file known to be damaged gives one quarantined row."""
     if damage:
         reason, _, detail = damage.partition(": ")
-        yield _Row(outcome=QUARANTINED, offset=0, reason=reason, detail=detail)
+        yield Row(outcome=QUARANTINED, offset=0, reason=reason, detail=detail)
         return
-    reader: Callable[..., Iterator[_Row]] = _archive_rows if chunk.format == ARCHIVE else _json_rows
+    reader: Callable[..., Iterator[Row]] = _archive_rows if chunk.format == ARCHIVE else _json_rows
     yield from reader(chunk, fields, limits)
 
 
-def _archive_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Row]:
-    archive_limits = ArchiveLimits(
-        max_record_bytes=limits.max_record_bytes,
-        max_body_bytes=limits.max_page_bytes,
-        max_inflate_ratio=limits.max_inflate_ratio,
-    )
+def _archive_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[Row]:
+    end = chunk.end if chunk.end >= 0 else None
     with open_for_reading(chunk.path) as stream:
-        for item in read_archive(stream, size=chunk.size_bytes, limits=archive_limits):
-            if isinstance(item, Page):
-                raw = item.content if item.text is None else item.text.encode("utf-8")
-                yield _Row(
-                    id=item.id,
-                    key=document_key(_bytes(item.id), _bytes(item.url), raw),
-                    text=item.text,
-                    url=item.url,
-                    date=item.date,
-                    metadata=_json({"truncated": item.truncated} if item.truncated else {}),
-                    content=item.content if item.text is None else None,
-                    content_type=item.content_type,
-                    offset=item.offset,
-                )
-            elif isinstance(item, Skipped):
-                detail = f"{item.length} bytes: {item.detail}" if item.length is not None else item.detail
-                yield _Row(outcome=QUARANTINED, offset=item.offset, reason=item.reason, detail=detail)
-            elif isinstance(item, Ignored):
-                yield _Row(outcome=IGNORED, offset=item.offset, reason=item.kind)
+        size, of_archives = chunk.size_bytes, limits.of_archives
+        for item in read_archive(stream, size=size, limits=of_archives, begin=chunk.begin, end=end):
+            yield archive_row(item)
 
 
-def _json_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Row]:
+def _json_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[Row]:
     max_bytes = limits.max_document_chars * 6 + (1 << 20)  # a character is at most six bytes of JSON escape
     if chunk.compression is not None:
         try:
             with open_for_reading(chunk.path) as stream:
                 inflates_to_its_end(stream, chunk.compression)
         except DamagedFileError as damaged:
-            yield _Row(outcome=QUARANTINED, offset=damaged.offset, reason="damaged_file", detail=damaged.detail)
+            yield Row(outcome=QUARANTINED, offset=damaged.offset, reason="damaged_file", detail=damaged.detail)
             return
     with open_for_reading(chunk.path) as stream:
         if chunk.compression is not None or (chunk.begin == 0 and chunk.end < 0):
@@ -236,41 +199,41 @@ def _json_rows(chunk: Chunk, fields: Fields, limits: ReadLimits) -> Iterator[_Ro
                 yield _json_row(line, fields, limits)
 
 
-def _json_row(line: Line, fields: Fields, limits: ReadLimits) -> _Row:
+def _json_row(line: Line, fields: Fields, limits: ReadLimits) -> Row:
     where = f"line {line.number}: " if line.number else ""
     if line.too_long:
-        return _Row(
+        return Row(
             outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=f"{where}one line over the limit"
         )
     parsed = parse_line(line.data)
     if isinstance(parsed, BadLine):
-        return _Row(outcome=QUARANTINED, offset=line.offset, reason=parsed.reason, detail=where + parsed.detail)
+        return Row(outcome=QUARANTINED, offset=line.offset, reason=parsed.reason, detail=where + parsed.detail)
     record, repaired = parsed
     values = {role: _take(record, name) for role, name in vars(fields).items()}
     id_ = _text_id(values["id"])
     for role in ("text", "url", "content"):
         if not isinstance(values[role], str | None):
             detail = f"{where}field '{getattr(fields, role)}' is a {_json_type(values[role])}, not a string"
-            return _Row(id=id_, outcome=QUARANTINED, offset=line.offset, reason="wrong_type", detail=detail)
+            return Row(id=id_, outcome=QUARANTINED, offset=line.offset, reason="wrong_type", detail=detail)
     text, url = values["text"], values["url"]
     content = values["content"].encode("utf-8") if values["content"] is not None else None
     if len(text or "") > limits.max_document_chars:
         detail = f"{where}{len(text)} characters"
-        return _Row(id=id_, outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=detail)
-    raw = content if content is not None else _bytes(text)
+        return Row(id=id_, outcome=QUARANTINED, offset=line.offset, reason="too_large", detail=detail)
+    raw = content if content is not None else as_bytes(text)
     taken = {name for name in vars(fields).values() if name}
     rest = {name: value for name, value in record.items() if name not in taken}
-    date = _date(values["date"])
+    date = as_date(values["date"])
     if date is None and values["date"] is not None:
         rest["date"] = values["date"]
-    return _Row(
+    return Row(
         id=id_,
-        key=document_key(_bytes(id_), _bytes(url), raw),
+        key=document_key(as_bytes(id_), as_bytes(url), raw),
         text=text,
         url=url,
         date=date,
         language=values["language"] if isinstance(values["language"], str) else None,
-        metadata=_json(rest),
+        metadata=as_json(rest),
         content=content if text is None else None,
         content_type=values["content_type"] if isinstance(values["content_type"], str) else None,
         offset=line.offset,
@@ -290,80 +253,6 @@ def _text_id(value: Any) -> str | None:
 
 def _json_type(value: Any) -> str:
     return {bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}.get(type(value), "value")
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode("utf-8")
-
-
-def _json(value: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except (TypeError, orjson.JSONEncodeError):
-        import json
-
-        return json.dumps(value, ensure_ascii=False)
-
-
-def _date(value: Any) -> datetime | None:
-    """ISO 8601 text or seconds since 1970 (milliseconds above 10^11) as UTC; None where it is neither."""
-    try:
-        if isinstance(value, str):
-            parsed = datetime.fromisoformat(value.strip())
-            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
-
-
-def _batches(rows: Iterator[_Row], chunk: Chunk, default_date: datetime | None) -> Iterator[pa.RecordBatch]:
-    pending: list[_Row] = []
-    size = 0
-    for row in rows:
-        pending.append(row)
-        size += len(row.text or "") + len(row.content or b"") + 200
-        if size >= BATCH_BYTES or len(pending) >= BATCH_ROWS:
-            yield _batch(pending, chunk, default_date)
-            pending, size = [], 0
-    if pending:
-        yield _batch(pending, chunk, default_date)
-
-
-def _batch(rows: list[_Row], chunk: Chunk, default_date: datetime | None) -> pa.RecordBatch:
-    def column(name: str, kind: pa.DataType) -> pa.Array:
-        return pa.array([getattr(row, name) for row in rows], kind)
-
-    count = len(rows)
-    origin = pa.StructArray.from_arrays(
-        [
-            column("outcome", pa.string()),
-            pa.array([chunk.path] * count, pa.string()),
-            column("offset", pa.int64()),
-            column("reason", pa.string()),
-            column("detail", pa.string()),
-            column("repaired", pa.int64()),
-        ],
-        fields=list(READ_ARROW.field("origin").type),
-    )
-    dates = pa.array(
-        [row.date or (default_date if row.outcome is None else None) for row in rows], pa.timestamp("us", tz="UTC")
-    )
-    columns = {
-        "id": column("id", pa.string()),
-        "key": column("key", pa.binary()),
-        "text": column("text", pa.string()),
-        "url": column("url", pa.string()),
-        "date": dates,
-        "source": pa.array([chunk.source] * count, pa.string()),
-        "language": column("language", pa.string()),
-        "metadata": column("metadata", pa.string()),
-        "content": column("content", pa.binary()),
-        "content_type": column("content_type", pa.string()),
-        "origin": origin,
-    }
-    return pa.RecordBatch.from_arrays([columns[name] for name in READ_ARROW.names], schema=READ_ARROW)
 
 
 # -------------------------------------------------------------------------------------------------------------- Parquet
@@ -396,7 +285,7 @@ def _read_parquet(
         F.make_valid_utf8(taken(fields.url, "string")).alias("url"),
         F.coalesce(
             F.try_to_timestamp(date) if date is not None else _timestamp(fields.date, columns),
-            F.lit(_date(source.date)).cast("timestamp"),
+            F.lit(as_date(source.date)).cast("timestamp"),
         ).alias("date"),
         F.coalesce(taken("source" if is_ours else None, "string"), F.lit(source.name)).alias("source"),
         taken(language, "string").alias("language"),

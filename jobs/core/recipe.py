@@ -285,7 +285,7 @@ class StepOverrides(Part):
 Format: TypeAlias = Literal["auto", "warc", "wet", "arc", "jsonl", "parquet", "cc_index"]
 _FORMAT_TEXT = (
     "How files are read: warc, wet, arc, jsonl (plain, gzip or zstd), parquet, "
-    "cc_index (rows of warc_filename, offset, length), "
+    "cc_index (Common Crawl's index: rows of archive, offset, length), "
     "or auto: by file name and first bytes."
 )
 
@@ -322,6 +322,9 @@ class Source(Part):
         description="Path, folder, glob or URI, or a list of them."
     )
     format: Format | None = Field(None, description=f"{_FORMAT_TEXT} Default: ingest.format.")
+    archives: str | None = Field(
+        None, description="Where the archives lie that a cc_index names. Default: ingest.archives."
+    )
     fields: SourceFields = Field(SourceFields(), description="Source fields that differ from ingest.fields.")
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2})?Z?)?$")] | None = Field(
         None, description="Date (ISO 8601, UTC) of documents that carry none."
@@ -336,6 +339,9 @@ class Ingest(Part):
     """How files become documents."""
 
     format: Format = Field("auto", description=_FORMAT_TEXT)
+    archives: str | None = Field(
+        None, description="Where the archives lie that a cc_index names. Default: the folder of the index file."
+    )
     fields: Fields = Field(Fields(), description="Source field names.")
     max_bad_fraction: Fraction = Field(
         0.5, description="Largest share of records that may be unreadable before the job fails (exit 3)."

@@ -42,6 +42,7 @@ def reader_sources(recipe: Recipe) -> list[Source]:
             fields=Fields(**recipe.fields_for(name).model_dump()),
             rank=recipe.rank_of(name),
             date=source.date,
+            archives=source.archives or recipe.ingest.archives,
         )
         for name, source in recipe.sources.items()
     ]

@@ -39,7 +39,8 @@ from jobs.core.outcome import (
     with_edits,
     without_removed,
 )
-from jobs.core.readers import ReadLimits, read_documents
+from jobs.core.read_rows import ReadLimits
+from jobs.core.readers import read_documents
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rowwise import ROW_STEPS, RowSteps, reader_sources, row_steps

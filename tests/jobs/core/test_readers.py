@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 from jobs.core.errors import InputContractError
 from jobs.core.files import DriverFiles
 from jobs.core.inputs import Fields, Source, check_inputs, format_of, list_inputs
-from jobs.core.readers import ReadLimits, plan_chunks, read_documents
+from jobs.core.read_rows import ReadLimits
+from jobs.core.readers import plan_chunks, read_documents
 from udfs.document_key import document_key
 
 
@@ -170,3 +173,72 @@ def test_a_plain_file_that_is_split_gives_each_line_once(spark: Any, tmp_path: P
     assert sum(len(task) for task in plan_chunks(listed, 2)) > 1
     rows = read(spark, path)
     assert sorted(int(row["id"]) for row in rows) == list(range(20_000))
+
+
+def warc_record(number: int, body: bytes = b"") -> bytes:
+    """A gzip member with one response record."""
+    page = body or b"<p>page %d</p>" % number + os.urandom(3000).hex().encode()
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+    head = (
+        f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:r:{number}>\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+        f"WARC-Target-URI: http://a.example/{number}\r\nContent-Type: application/http; msgtype=response\r\n"
+        f"Content-Length: {len(http)}\r\n\r\n"
+    )
+    return gzip.compress(head.encode() + http + b"\r\n\r\n", 1)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, int]]]:
+    """An archive of 3 000 pages, some 12 MB, and where its records lie."""
+    path = tmp_path_factory.mktemp("crawl") / "a.warc.gz"
+    records = [warc_record(number) for number in range(3000)]
+    path.write_bytes(b"".join(records))
+    ends = list(itertools.accumulate(map(len, records)))
+    return path, [(end - len(record), len(record)) for end, record in zip(ends, records, strict=True)]
+
+
+def test_a_large_archive_is_split_and_gives_each_record_once(spark: Any, archive: tuple[Path, Any]) -> None:
+    path, places = archive
+    source = Source("s", (str(path),))
+    listed = check_inputs(list_inputs(DriverFiles(spark), [source])[0], [source])
+    tasks = plan_chunks(listed, cores=2)
+    assert len(tasks) > 1
+    rows = read(spark, path)
+    assert [row["id"] for row in rows] == [f"<urn:r:{number}>" for number in range(3000)]
+    assert [row["origin"]["offset"] for row in rows] == [offset for offset, _ in places]
+
+
+@pytest.mark.parametrize("layout", ["parquet", "jsonl", "csv"])
+def test_a_crawl_index_names_the_records_that_are_read(
+    layout: str, spark: Any, archive: tuple[Path, Any], tmp_path: Path
+) -> None:
+    path, places = archive
+    wanted = [2, 7, 2500]
+    rows = [{"filename": path.name, "offset": places[n][0], "length": places[n][1]} for n in wanted]
+    rows.append({"filename": "gone.warc.gz", "offset": 0, "length": 9})
+    index = tmp_path / f"index.{layout}"
+    if layout == "parquet":
+        renamed = [
+            {"warc_filename": r["filename"], **{f"warc_record_{k}": r[k] for k in ("offset", "length")}} for r in rows
+        ]
+        pq.write_table(pa.Table.from_pylist(renamed), index)
+    elif layout == "jsonl":
+        write_lines(index, *({name: str(value) for name, value in row.items()} for row in rows), b"{not json")
+    else:
+        index.write_text("\n".join(["filename,offset,length"] + [",".join(map(str, row.values())) for row in rows]))
+    source = Source("s", (str(index),), format="cc_index", archives=str(path.parent))
+    listed, _ = list_inputs(DriverFiles(spark), [source])
+    frame = read_documents(spark, check_inputs(listed, [source]), [source], ReadLimits())
+    got = [row.asDict(recursive=True) for row in frame.collect()]
+    pages = sorted((row for row in got if row["origin"]["outcome"] is None), key=lambda row: row["origin"]["offset"])
+    assert [(row["id"], row["origin"]["offset"]) for row in pages] == [(f"<urn:r:{n}>", places[n][0]) for n in wanted]
+    lost = sorted(row["origin"]["reason"] for row in got if row["origin"]["outcome"] == "quarantined")
+    assert lost == (["bad_index_row", "missing_file"] if layout == "jsonl" else ["missing_file"])
+
+
+def test_a_crawl_index_without_offsets_ends_the_run(spark: Any, tmp_path: Path) -> None:
+    index = write_lines(tmp_path / "index.jsonl", {"filename": "a.warc.gz", "length": 5})
+    source = Source("s", (str(index),), format="cc_index")
+    listed, _ = list_inputs(DriverFiles(spark), [source])
+    with pytest.raises(InputContractError, match="no column 'warc_record_offset' or 'offset' of a crawl index"):
+        check_inputs(listed, [source])
