@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "measure": ("jobs.measure", "write each document's signals"),
     "explain": ("jobs.explain", "show every rule's verdict on one text"),
+    "budget": ("jobs.budget", "say how large a model a corpus can train"),
     "inspect": ("jobs.inspect_input", "look at an input and write a starter recipe"),
     "validate": ("jobs.validate", "check a recipe"),
     "make-sample": ("jobs.make_sample", "write the demo sample"),
