@@ -1,6 +1,7 @@
 """Measure extraction: every engine on every labelled set, by page type, with processor time per page.
 
     python benchmarks/extraction.py [--every N] [--engines winnow,hybrid,...] [--unseen FILE]
+    python benchmarks/extraction.py --sandbox [--every N]
 
 Sets and measures (as their authors define them): `wcxb_dev`, F1 of words, mean over pages (Web Content Extraction
 Benchmark); `aeb`, F1 of 4-grams (scrapinghub's article extraction benchmark); `readability_js`, F1 of words against
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -103,13 +105,55 @@ def unseen(path: str) -> Engine:
     return engine
 
 
+def sandbox_cost(every: int) -> None:
+    """Processor time of the same pages in this process and in the sandbox (parent and child), medians of five."""
+    import statistics
+    from dataclasses import replace
+
+    import pyarrow as pa
+
+    from udfs.html import ExtractOptions, extract
+    from udfs.sandbox import _SHARED
+
+    pages = [page for dataset in SETS for page in read_pages(dataset, every)]
+    columns = (
+        pa.array([page.markup.encode("utf-8", "replace") for page in pages], pa.binary()),
+        pa.nulls(len(pages), pa.string()),
+        pa.array([page.url for page in pages], pa.string()),
+    )
+
+    def spent() -> float:
+        children = [box._process.pid for box in _SHARED.values() if box._process is not None]
+        ticks = [Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[11:13] for pid in children]
+        return time.process_time() + sum(int(t) for both in ticks for t in both) / os.sysconf("SC_CLK_TCK")
+
+    figures: dict[bool, list[float]] = {False: [], True: []}
+    for sandboxed in (False, True):
+        options = replace(ExtractOptions(), sandboxed=sandboxed)
+        extract(*(column[:50] for column in columns), options)
+    for _ in range(5):
+        for sandboxed in (False, True):
+            options = replace(ExtractOptions(), sandboxed=sandboxed)
+            began = spent()
+            extract(*columns, options)
+            figures[sandboxed].append(spent() - began)
+    here, there = (statistics.median(figures[key]) for key in (False, True))
+    print(
+        f"{len(pages)} pages: {here / len(pages) * 1e3:.2f} ms a page in process, {there / len(pages) * 1e3:.2f} ms "
+        f"through the sandbox ({there / here - 1:+.1%})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="take one page in N")
     parser.add_argument("--engines", default="winnow,hybrid,resiliparse,all_text,trafilatura")
     parser.add_argument("--unseen", help="file of train_extraction.py --keep")
     parser.add_argument("--worst", type=int, default=0, help="name the N worst pages of the first engine")
+    parser.add_argument("--sandbox", action="store_true", help="measure only what the sandbox costs")
     arguments = parser.parse_args()
+    if arguments.sandbox:
+        return sandbox_cost(arguments.every)
     makers: dict[str, Callable[[], Engine]] = {
         "hybrid": lambda: _timed(hybrid),
         "trafilatura": trafilatura,
