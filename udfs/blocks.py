@@ -121,6 +121,7 @@ def name_hash(data: np.ndarray, begin: int, end: int) -> int:
     return np.int64(value >> np.uint64(1))  # type: ignore[return-value]
 
 
+@functools.cache  # of names in this code, never of a page's
 def _hash(word: str) -> int:
     return int(name_hash(np.frombuffer(word.encode(), np.uint8), 0, len(word)))
 
