@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
-from jobs.core.recipe_file import conf_path, parse_document, shipped_recipes
+from jobs.core.recipe_file import conf_path, parse_document, resolve_recipe, shipped_recipes
 from jobs.core.recipe_schema import recipe_schema, schema_text, undescribed_fields
+
+ROOT = Path(__file__).resolve().parents[3]
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -25,6 +29,20 @@ def test_the_schema_in_the_repository_is_current() -> None:
 
 def test_every_key_is_described() -> None:
     assert undescribed_fields() == []
+
+
+def test_the_reference_of_recipes_is_current() -> None:
+    written = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "docs" / "reference.py"))["page"](written) == written, (
+        "run docs/reference.py --write"
+    )
+
+
+def test_the_example_of_the_guide_is_a_recipe(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    example = guide.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "ours.yaml").write_text(example, encoding="utf-8")
+    assert resolve_recipe(str(tmp_path / "ours.yaml"), []).recipe.steps.dedup_near.threshold == 0.85
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
