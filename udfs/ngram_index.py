@@ -38,6 +38,7 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
+from udfs.digests import encode
 from udfs.tokens import hash_words, mix, string_buffers, tables_for_kernels
 from udfs.unicode import OWN_WORD, UNICODE_VERSION, class_of, decode
 
@@ -163,28 +164,6 @@ def _reference(data, position, end):
 
 
 @njit(cache=True, nogil=True)
-def _encode(code, out, at):
-    """Write one code point as UTF-8 and return the position after it."""
-    if code < 0x80:
-        out[at] = code
-        return at + 1
-    if code < 0x800:
-        out[at] = 0xC0 | (code >> 6)
-        out[at + 1] = 0x80 | (code & 0x3F)
-        return at + 2
-    if code < 0x10000:
-        out[at] = 0xE0 | (code >> 12)
-        out[at + 1] = 0x80 | ((code >> 6) & 0x3F)
-        out[at + 2] = 0x80 | (code & 0x3F)
-        return at + 3
-    out[at] = 0xF0 | (code >> 18)
-    out[at + 1] = 0x80 | ((code >> 12) & 0x3F)
-    out[at + 2] = 0x80 | ((code >> 6) & 0x3F)
-    out[at + 3] = 0x80 | (code & 0x3F)
-    return at + 4
-
-
-@njit(cache=True, nogil=True)
 def _without_references(data, begin, end, out, places):
     """Copy a text with its character references resolved, doubly escaped ones too.
 
@@ -206,7 +185,7 @@ def _without_references(data, begin, end, out, places):
                 code, width = _reference(out, read, length)
             place = places[read]
             if code >= 0:
-                after = _encode(code, out, written)
+                after = encode(code, out, written)
                 for i in range(written, after):
                     places[i] = place
                 written = after
