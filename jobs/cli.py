@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decontaminate": ("jobs.decontaminate", "remove documents that hold test items"),
     "dedup-url": ("jobs.dedup_url", "keep one document a URL"),
     "dedup-exact": ("jobs.dedup_exact", "keep one of equal documents"),
+    "dedup-lines": ("jobs.dedup_lines", "cut lines and paragraphs that many pages share"),
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "measure": ("jobs.measure", "write each document's signals"),
     "explain": ("jobs.explain", "show every rule's verdict on one text"),

@@ -109,6 +109,7 @@ def find_near(documents: DataFrame, step: DedupNear, workspace: str) -> Duplicat
     """
     run = _Run(step, workspace)
     sketches, counts = _sketch(documents, run)
+    counts["band_entries"] = counts["documents"] * step.bands
     pairs, found = _candidate_pairs(sketches, run)
     counts |= found
     candidates, found = _pretested(pairs, sketches, run)

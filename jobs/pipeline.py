@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs import decontaminate, dedup_exact, dedup_near, dedup_url
+from jobs import decontaminate, dedup_exact, dedup_lines, dedup_near, dedup_url
 from jobs.core.job import Job, run_job
 
 JOB = Job(
@@ -21,6 +21,7 @@ JOB = Job(
         "decontaminate": decontaminate.decontaminate,
         "dedup_url": dedup_url.dedup_url,
         "dedup_exact": dedup_exact.dedup_exact,
+        "dedup_lines": dedup_lines.dedup_lines,
         "dedup_near": dedup_near.dedup_near,
     },
 )

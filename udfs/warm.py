@@ -97,6 +97,13 @@ def _warm_urls() -> None:
     count_words(url, url_word_lists(["a"]))
 
 
+def _warm_line_units() -> None:
+    from udfs.line_units import KINDS, units
+
+    for kind in KINDS:
+        units(_TEXT, kind)
+
+
 def _warm_near_duplicates() -> None:
     from udfs.candidates import Splitter
     from udfs.minhash import SketchParameters, sketch
@@ -127,6 +134,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "html": _warm_html,
     "decontamination": _warm_decontamination,
     "urls": _warm_urls,
+    "line_units": _warm_line_units,
     "near_duplicates": _warm_near_duplicates,
 }
 

@@ -680,7 +680,7 @@ class DedupLines(Part):
     keep: Keep = Field(("source_rank", "longest"), description=_KEEP_TEXT)
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "ccnet": {"unit": "paragraphs", "scope": "global", "min_count": 2},
+        "ccnet": {"unit": "lines", "scope": "global", "min_count": 2},  # what CCNet calls paragraphs are lines
         "c4": {"unit": "sentence_spans", "scope": "global", "min_count": 2},
         "boilerplate": {
             "unit": "lines",
@@ -695,6 +695,14 @@ class DedupLines(Part):
     @classmethod
     def _fill_from_preset(cls, data: Any) -> Any:
         return _with_preset(cls.PRESETS, data)
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> DedupLines:
+        if self.min_host_share is not None and self.scope != "host":
+            raise PydanticCustomError("needs_host", "min_host_share is a share of a host's pages: it needs scope: host")
+        if self.min_count is None and self.min_host_share is None:
+            raise PydanticCustomError("counts_nothing", "one of min_count and min_host_share must be given")
+        return self
 
 
 class DedupNear(Part):

@@ -45,6 +45,7 @@ from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rowwise import ROW_STEPS, RowSteps, reader_sources, row_steps
 from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
+from jobs.core.source_shares import losses_by_source, sources_that_lose_too_much
 
 SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed counts, not size
 
@@ -146,7 +147,7 @@ def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, starte
         if name in set_steps:
             done.append(_set_step(context, name, set_steps[name], rows, done))
     check_accounts(context.accounts)
-    _check_gates(context)
+    _check_gates(context, rows, done)
     ledger = _ledger(context, run_id, started)
     _publish(context, rows, done, ledger)
     return ledger
@@ -420,7 +421,7 @@ def _edits(context: Context, done: Sequence[DoneStep]) -> list[DataFrame]:
 # ------------------------------------------------------------------------------------------------ gates, ledger, output
 
 
-def _check_gates(context: Context) -> None:
+def _check_gates(context: Context, rows: DataFrame, done: Sequence[DoneStep]) -> None:
     recipe, sums = context.request.recipe, totals(context.accounts)
     read, bad = sums["read"], context.accounts[0].quarantined
     if read and bad / read > recipe.ingest.max_bad_fraction:
@@ -450,6 +451,8 @@ def _check_gates(context: Context) -> None:
                 f"{gates.max_removed_fraction:g} is allowed"
             )
         tripped += _stage_gates(context)
+        losses = losses_by_source(rows, [one.table(context.spark, "decisions") for one in done])
+        tripped += sources_that_lose_too_much(losses, gates)
     if tripped:
         raise GateError(
             "nothing is published, a gate tripped: " + "; ".join(tripped),

@@ -118,6 +118,12 @@ def of_exact() -> list[Any]:
     return [text_digests(texts(), level).to_pylist() for level in ("none", "full")]
 
 
+def of_lines() -> list[Any]:
+    from udfs.line_units import KINDS, units
+
+    return [part.tolist() for kind in KINDS for part in units(texts(), kind)]
+
+
 def of_near() -> list[Any]:
     from udfs.minhash import SketchParameters, sketch
 
@@ -136,6 +142,7 @@ STEPS: dict[str, Callable[[], list[Any]]] = {
     "decontaminate": of_decontamination,
     "dedup_url": of_urls,
     "dedup_exact": of_exact,
+    "dedup_lines": of_lines,
     "dedup_near": of_near,
 }
 
