@@ -47,6 +47,7 @@ from jobs.core.rowwise import ROW_STEPS, RowSteps, reader_sources, row_steps
 from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
 from jobs.core.source_shares import losses_by_source, sources_that_lose_too_much
 
+NULLABLE = ("text", "url", "date")  # columns that documents may lack, counted for ``gates.max_null_fraction``
 SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed counts, not size
 
 
@@ -260,6 +261,7 @@ def _count_rows(committed: DataFrame, steps: RowSteps) -> dict[str, Any]:
     by_stage = committed.groupBy("outcome", "stage").agg(
         F.count(F.lit(1)).alias("documents"),
         F.count_if(steps.rules.unsupported_language(F.col("language"))).alias("unsupported_language"),
+        *[F.count_if(F.col(name).isNull()).alias(f"no_{name}") for name in NULLABLE],
     )
     reasons = F.when(F.col("outcome") == REMOVED, F.col("reasons.rule")).otherwise(F.array(F.col("origin.reason")))
     by_rule = (
@@ -305,7 +307,8 @@ def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccou
     accounts[0].bytes = total_bytes(f.info for f in context.inputs)
     accounts[0].facts["repaired_utf8"] = facts["repaired"]
     judged = [row for row in facts["by_stage"] if row["outcome"] in (KEPT, REMOVED)]
-    accounts[0].facts["unsupported_language"] = sum(row["unsupported_language"] for row in judged)
+    for fact in ("unsupported_language", *(f"no_{name}" for name in NULLABLE)):
+        accounts[0].facts[fact] = sum(row[fact] for row in judged)
     return accounts
 
 
@@ -450,6 +453,7 @@ def _check_gates(context: Context, rows: DataFrame, done: Sequence[DoneStep]) ->
                 f"max_removed_fraction: {share:.4f} of the documents were removed, "
                 f"{gates.max_removed_fraction:g} is allowed"
             )
+        tripped += _null_gates(context, documents)
         tripped += _stage_gates(context)
         losses = losses_by_source(rows, [one.table(context.spark, "decisions") for one in done])
         tripped += sources_that_lose_too_much(losses, gates)
@@ -458,6 +462,18 @@ def _check_gates(context: Context, rows: DataFrame, done: Sequence[DoneStep]) ->
             "nothing is published, a gate tripped: " + "; ".join(tripped),
             next_step="look at the funnel above; change the recipe's gates and run again with --resume",
         )
+
+
+def _null_gates(context: Context, documents: int) -> list[str]:
+    limit, facts = context.request.recipe.gates.max_null_fraction, context.accounts[0].facts
+    if limit is None:
+        return []
+    return [
+        f"max_null_fraction: {facts[f'no_{name}']} of {documents} documents have no {name}, "
+        f"a share of {limit:g} is allowed"
+        for name in NULLABLE
+        if facts[f"no_{name}"] / documents > limit
+    ]
 
 
 def _stage_gates(context: Context) -> list[str]:

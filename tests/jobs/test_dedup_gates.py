@@ -128,3 +128,14 @@ def test_settings_of_lines_that_count_nothing_are_refused(
     path = recipe(tmp_path, {"web": ["one"]}, dedup_lines=settings)
     assert dedup_lines.main(["--recipe", path, "--output", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_documents_without_an_address_trip_a_gate(
+    spark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recipe(tmp_path, {"own": [words(i) for i in range(5)]}, dedup_exact={})
+    gates = ["--set", "gates.min_share_documents=1", "--set", "gates.max_null_fraction=0.5"]
+    assert dedup_exact.main(["--recipe", path, "--output", str(tmp_path / "out"), *ENGLISH, *gates]) == 4
+    said = capsys.readouterr().err
+    assert "max_null_fraction: 5 of 5 documents have no url, a share of 0.5 is allowed" in said
+    assert "have no text" not in said
