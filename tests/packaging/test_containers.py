@@ -6,6 +6,7 @@ linter, and the entry point is run with stand-ins for the programs that it start
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -64,7 +65,7 @@ def test_every_service_is_read_only_unprivileged_and_bounded_in_memory() -> None
 
 
 def test_services_that_stay_up_say_whether_they_are_healthy() -> None:
-    for name in ("master", "worker", "history"):
+    for name in ("master", "worker", "history", "s3"):
         assert compose()["services"][name]["healthcheck"]["test"], name
 
 
@@ -89,6 +90,51 @@ def test_the_image_is_built_from_locked_requirements_and_runs_as_nobody_special(
     for source in " ".join(copied).split():
         assert (ROOT / source).exists(), source
         assert f"!{source.split('/')[0]}" in ignored, source
+
+
+# --- the object store -----------------------------------------------------------------------------------------------
+
+
+def run_store(folder: Path, **keys: str) -> subprocess.CompletedProcess[str]:
+    """The store's script with a stand-in for SeaweedFS, and a folder of the test's in place of /tmp."""
+    programs = folder / "bin"
+    programs.mkdir()
+    weed = (
+        "#!/bin/sh\n"
+        f'if [ "$1" = shell ]; then read -r command; echo "$command" >> {folder}/commands; cat {folder}/buckets; '
+        f'case "$command" in *create*) echo corpus > {folder}/buckets;; esac; '
+        f'else echo "$@" > {folder}/server; sleep 3; fi\n'
+    )
+    (programs / "weed").write_text(weed)
+    (programs / "weed").chmod(0o755)
+    (folder / "buckets").touch()
+    script = (ROOT / "docker" / "s3.sh").read_text().replace("/tmp/", f"{folder}/")
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", **keys}
+    return subprocess.run(
+        ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_the_object_store_makes_its_bucket_and_is_ready_only_then(tmp_path: Path) -> None:
+    done = run_store(tmp_path, S3_ACCESS_KEY="winnow", S3_SECRET_KEY="a-secret/of+ours")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "commands").read_text().splitlines() == [
+        "s3.bucket.list",
+        "s3.bucket.create -name corpus",
+        "s3.bucket.list",
+    ]
+    assert (tmp_path / "ready").exists()
+    identities = json.loads((tmp_path / "identities.json").read_text())["identities"]
+    assert identities[0]["credentials"] == [{"accessKey": "winnow", "secretKey": "a-secret/of+ours"}]
+    assert "a-secret" not in (tmp_path / "server").read_text(), "the secret must not be on a command line"
+
+
+@pytest.mark.parametrize("keys", [{}, {"S3_ACCESS_KEY": "a", "S3_SECRET_KEY": 'b"}]}'}])
+def test_the_object_store_does_not_start_without_proper_keys(tmp_path: Path, keys: dict[str, str]) -> None:
+    done = run_store(tmp_path, **keys)
+    assert done.returncode == 2
+    assert "S3_SECRET_KEY" in done.stderr
+    assert not (tmp_path / "server").exists()
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
