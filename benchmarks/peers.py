@@ -48,14 +48,14 @@ def python_of(peer: str) -> Path:
     Raises:
         PeerError: it cannot be installed; the message says why.
     """
-    folder = ENVIRONMENTS / peer
+    folder = ENVIRONMENTS / f"{peer}-signals"
     python = folder / "bin" / "python"
     done = folder / "requirements.json"
     wanted = json.dumps(REQUIREMENTS[peer])
     if done.is_file() and done.read_text() == wanted:
         return python
     print(f"making {folder} …", file=sys.stderr)
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=True, clear=True, symlinks=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
     alone, bare = REQUIREMENTS[peer]
     for command in [[*pip, *alone], *([[*pip, "--no-deps", *bare]] if bare else [])]:
