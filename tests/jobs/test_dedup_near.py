@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -240,14 +240,30 @@ def test_a_component_that_is_not_finished_keeps_too_much_and_loses_nothing(
 # ----------------------------------------------------------------------------------------------------------- invariance
 
 
+@pytest.fixture
+def setting(spark: Any) -> Iterator[Callable[[str, str], None]]:
+    """Set a Spark SQL setting until the end of the test."""
+    before: dict[str, str] = {}
+
+    def change(name: str, value: str) -> None:
+        before.setdefault(name, spark.conf.get(name))
+        spark.conf.set(name, value)
+
+    yield change
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
 def test_order_and_partitions_make_no_difference_and_a_second_run_removes_nothing(
-    make_documents: Documents, workspace: str
+    make_documents: Documents, workspace: str, setting: Callable[[str, str], None]
 ) -> None:
     draw = random.Random(1)
     rows = [{**row, "copy": 0} for rows in CORPORA[:60] for row in rows]
     results = set()
-    for files in (1, 3, 7):
+    for files, partitions, adaptive in ((1, 1, "true"), (3, 5, "false"), (7, 7, "true")):
         draw.shuffle(rows)
+        setting("spark.sql.shuffle.partitions", str(partitions))
+        setting("spark.sql.adaptive.enabled", adaptive)
         documents = make_documents(rows, files)
         found = find_near(documents, step(**SMALL), f"{workspace}-{files}")
         results.add(tuple(sorted(map(repr, found.decisions.collect()))))
@@ -268,6 +284,27 @@ def test_a_scope_gives_what_separate_runs_give(make_documents: Documents, worksp
         apart |= removed(part, find_near(part, step(**SMALL), f"{workspace}-{dump}"))
     chosen = {row["id"] for row in rows if row["source"][-1] in "07"}
     assert {name: told for name, told in together.items() if name in chosen} == apart != {}
+
+
+def test_of_a_cluster_across_sources_the_preferred_one_stays_every_time(
+    make_documents: Documents, workspace: str
+) -> None:
+    draw = random.Random(3)
+    rows = []
+    for page in range(40):
+        words = [f"p{page}w{place}" for place in range(60)]
+        for rank, source in enumerate(draw.sample(["books", "web", "forum"], 3)):
+            # The longer a copy, the worse its source: only the rank can be the reason to keep it.
+            text = " ".join([*words, *[f"e{page}{extra}" for extra in range(rank)]])
+            rows.append({"id": f"{page:02}{source}", "text": text, "source": source, "source_rank": rank})
+    documents = make_documents(draw.sample(rows, len(rows)), files=3)
+    preferred = {row["id"][:2]: row["id"] for row in rows if row["source_rank"] == 0}
+    for policy in ("representative", "component"):
+        found = find_near(documents, step(keep=["source_rank", "longest"], policy=policy), f"{workspace}-{policy}")
+        decisions = removed(documents, found)
+        assert len(decisions) == 80
+        assert {survivor for survivor, _, _ in decisions.values()} == set(preferred.values())
+        assert all(survivor == preferred[name[:2]] for name, (survivor, _, _) in decisions.items())
 
 
 # --------------------------------------------------------------------------------------------------------------- guards
