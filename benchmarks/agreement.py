@@ -85,13 +85,11 @@ class Document:
     original: str
     ours: str = ""  # after our line edits
     theirs: str = ""  # after theirs
-    answers: dict[str, str] = field(default_factory=dict)  # text → their words and sentences, as JSON
-
-    def tokenised(self, text: str) -> dict[str, Any]:
-        return loaded(self.answers[text])
+    tokens: dict[str, str] = field(default_factory=dict)  # text → their words, as JSON: small
+    sentences: dict[str, int] = field(default_factory=dict)  # text → their number of sentences
 
     def words(self, text: str, aspects: Aspects) -> Sequence[str]:
-        return self.tokenised(text)["words"] if "tokeniser" in aspects else our_words(text)
+        return loaded(self.tokens[text]) if "tokeniser" in aspects else our_words(text)
 
 
 loaded = functools.lru_cache(maxsize=4)(json.loads)
@@ -345,7 +343,7 @@ def c4_lorem(document: Document, text: str, aspects: Aspects) -> float:
 def c4_sentences(document: Document, text: str, aspects: Aspects) -> float:
     """The text is the edited one; *tokeniser* is spaCy's sentencizer."""
     if "tokeniser" in aspects:
-        return document.tokenised(text)["sentences"]
+        return document.sentences[text]
     return sum(map(line_twins.count_sentences, line_twins.split_lines(text)))
 
 
@@ -567,21 +565,23 @@ def both_edited(document: Document) -> tuple[str, str]:
 
 
 def add_tokens(documents: Sequence[Document], comparisons: Sequence[Comparison]) -> None:
-    """Have datatrove tokenise the texts of documents that differ, as often as a rule looks at them."""
-    wanted = {
-        (number, text)
-        for each in comparisons
-        if "tokeniser" in each.rule.aspects
-        for number in each.differing
-        for text in each.texts(documents[number])
-        if text
-    }
-    texts = sorted({text for _, text in wanted})
-    answers = dict(zip(texts, ask("datatrove", "words", texts, parsed=False), strict=True))
-    for number, text in wanted:
-        documents[number].answers[text] = answers[text]
-    for document in documents:
-        document.answers.setdefault("", '{"words": [], "sentences": 0}')
+    """Have datatrove cut up the texts that rules look at anew: words where they are not known, sentences."""
+    for known, task, by_sentences in (
+        ([document.tokens for document in documents], "words", False),
+        ([document.sentences for document in documents], "sentences", True),
+    ):
+        wanted = {
+            (number, text)
+            for each in comparisons
+            if "tokeniser" in each.rule.aspects and (each.rule.name == "sentence_count") == by_sentences
+            for number in each.differing
+            for text in each.texts(documents[number])
+            if text not in known[number]
+        }
+        texts = sorted({text for _, text in wanted})
+        answers = dict(zip(texts, ask("datatrove", task, texts, parsed=False), strict=True))
+        for number, text in wanted:
+            known[number][text] = answers[text] if task == "words" else int(answers[text])
 
 
 def explain_all(documents: Sequence[Document], comparisons: Sequence[Comparison]) -> None:
@@ -618,10 +618,16 @@ def compare_with_datatrove(texts: list[str], gopher: Judged, fineweb: Judged) ->
     global PUNCTUATION, TERMINAL
     constants = ask("datatrove", "constants", [])[0]
     PUNCTUATION, TERMINAL = set(constants["punctuation"]), tuple(constants["terminal"])
-    answers = ask("datatrove", "rules", texts)
-    documents = [
-        Document(text, ours, answer["edited"]) for text, ours, answer in zip(texts, fineweb.texts, answers, strict=True)
-    ]
+    answers, documents = [], []
+    lines = ask("datatrove", "rules", texts, parsed=False)
+    for text, ours, line in zip(texts, fineweb.texts, lines, strict=True):
+        answer = json.loads(line)
+        document = Document(text, ours, answer.pop("edited"))
+        document.tokens[document.theirs] = json.dumps(answer.pop("edited_words"))
+        document.tokens[text] = json.dumps(answer.pop("words"))
+        answers.append(answer)
+        documents.append(document)
+    del lines
 
     def comparisons(rules: list[Rule], judged: Judged, part: str, seen: Any) -> list[Comparison]:
         return [
@@ -665,7 +671,7 @@ def compare_with_dolma(texts: list[str], gopher: Judged) -> dict[str, Any]:
         theirs = [attribute not in answer or within(answer[attribute], limits) for answer in answers]
         comparisons.append(Comparison(rule, limits, ours, theirs, same_text))
     for document in documents:
-        document.answers[document.original] = json.dumps({"words": document.original.split()})
+        document.tokens[document.original] = json.dumps(document.original.split())
     explain_all(documents, comparisons)
     return {"gopher and dolma 1.2.1": table_of(comparisons)}
 

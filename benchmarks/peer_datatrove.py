@@ -1,7 +1,7 @@
 """What datatrove says of documents; run by the benchmarks in datatrove's own environment.
 
-Tasks, JSON lines in and out: ``rules`` (text → verdicts of each rule alone), ``words`` (text → tokens and sentences),
-``constants``, ``kernel`` and ``pipeline`` (speed).
+Tasks, JSON lines in and out: ``rules`` (text → verdicts of each rule alone), ``words`` (text → tokens), ``sentences``
+(text → their number), ``constants``, ``kernel`` and ``pipeline`` (speed).
 """
 
 from __future__ import annotations
@@ -114,18 +114,19 @@ def rules() -> Callable[[str], dict[str, Any]]:
                 keeps["ellipsis_word_ratio"] = None if not keeps["hash_word_ratio"] else kept
             else:
                 keeps[rule] = bool(kept)
-        pages = {rule: bool(verdict(filter_, text)[0]) for rule, filter_ in c4.items()}
+        words = datatrove_text.split_into_words(text)
         document = Document(text=text, id="0")
         edit.filter(document)
         lines = {rule: bool(verdict(filter_, document.text)[0]) for rule, filter_ in fineweb.items()}
-        return {"gopher": keeps, "c4": pages, "fineweb": lines, "edited": document.text}
+        edited = {"edited": document.text, "edited_words": datatrove_text.split_into_words(document.text)}
+        pages = {rule: bool(verdict(filter_, text)[0]) for rule, filter_ in c4.items()}
+        return {"gopher": keeps, "c4": pages, "fineweb": lines, "words": words, **edited}
 
     return judge
 
 
-def words(text: str) -> dict[str, Any]:
-    sentences = sum(len(datatrove_text.split_into_sentences(line)) for line in text.split("\n") if line)
-    return {"words": datatrove_text.split_into_words(text), "sentences": sentences}
+def sentences(text: str) -> int:
+    return sum(len(datatrove_text.split_into_sentences(line)) for line in text.split("\n") if line)
 
 
 def with_plain_split() -> None:
@@ -174,8 +175,10 @@ def main() -> None:
     if task == "constants":
         terminal = sorted(datatrove_text.TERMINAL_PUNCTUATION)
         print(json.dumps({"punctuation": sorted(datatrove_text.PUNCTUATION_SET), "terminal": terminal}))
-    elif task in ("rules", "words"):
-        answer = rules() if task == "rules" else words
+    elif task in ("rules", "words", "sentences"):
+        answer = {"rules": rules, "words": lambda: datatrove_text.split_into_words, "sentences": lambda: sentences}[
+            task
+        ]()
         for text in given():
             print(json.dumps(answer(text)))
     elif task == "kernel":
