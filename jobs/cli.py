@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "measure": ("jobs.measure", "write each document's signals"),
     "explain": ("jobs.explain", "show every rule's verdict on one text"),
+    "report": ("jobs.report", "write a run's report as one HTML page"),
     "budget": ("jobs.budget", "say how large a model a corpus can train"),
     "inspect": ("jobs.inspect_input", "look at an input and write a starter recipe"),
     "validate": ("jobs.validate", "check a recipe"),

@@ -245,7 +245,7 @@ def tokens_of_run(run: FinishedRun, counter: TokenCounter, fraction: float) -> C
     them; where it did not, their tokens a byte are those of kept documents of the same source and language.
     """
     tallies = Tallies(counter, fraction)
-    for batch in run.batches("kept", _text_columns(run.table("kept")), rows=TEXT_BATCH_ROWS):
+    for batch in run.batches("kept", text_columns(run.table("kept")), rows=TEXT_BATCH_ROWS):
         tallies.add_texts(batch, total=True)
     columns = {
         "step": ds.field("stage"),
@@ -254,7 +254,7 @@ def tokens_of_run(run: FinishedRun, counter: TokenCounter, fraction: float) -> C
     for batch in run.batches("signals", columns, ds.field("stage").is_valid()):
         _add_removed(tallies, batch)
     for batch in run.batches(
-        "removed", {**_text_columns(run.table("removed")), "step": ds.field("stage")}, rows=TEXT_BATCH_ROWS
+        "removed", {**text_columns(run.table("removed")), "step": ds.field("stage")}, rows=TEXT_BATCH_ROWS
     ):
         tallies.add_texts(batch, total=False)
     return tallies.result()
@@ -273,7 +273,7 @@ def tokens_of_documents(documents: ds.Dataset, counter: TokenCounter, fraction: 
     """The tokens of any Parquet folder with a column ``text``, by ``source`` and ``language`` where it has them."""
     tallies = Tallies(counter, fraction)
     scanner = documents.scanner(
-        columns=_text_columns(documents), batch_size=TEXT_BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+        columns=text_columns(documents), batch_size=TEXT_BATCH_ROWS, batch_readahead=2, fragment_readahead=1
     )
     for batch in scanner.to_batches():
         if batch.num_rows:
@@ -281,7 +281,8 @@ def tokens_of_documents(documents: ds.Dataset, counter: TokenCounter, fraction: 
     return tallies.result()
 
 
-def _text_columns(documents: ds.Dataset) -> dict[str, ds.Expression]:
+def text_columns(documents: ds.Dataset) -> dict[str, ds.Expression]:
+    """What ``Tallies.add_texts`` reads, as projections of a table of documents."""
     names = set(documents.schema.names)
     columns = {"text": ds.field("text").cast(pa.large_string()), "step": ds.scalar(None).cast(pa.string())}
     for name in ("source", "language"):

@@ -6,6 +6,7 @@ Tables are read as streams of bounded batches over the columns asked for, so tha
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
-from jobs.core.errors import InputContractError
+from jobs.core.errors import InputContractError, ResourceError
 from jobs.core.files import join_path, parent_and_name, worker_file_system
 from jobs.core.profiles import Profiles, bounds_for
 from jobs.core.recipe_file import Resolved, resolved_from_dict
@@ -102,15 +103,29 @@ class FinishedRun:
         """
         if not self.has(table):
             return
+        yield from stream(self.table(table), columns, filter_, rows)
+
+    def bounded(self, table: str, most_rows: int) -> tuple[ds.Dataset, float]:
+        """A table, or when it has more rows than that a part of it, and the share of its rows that this is.
+
+        The part is made of whole row groups, drawn by a digest of their place, so that it is the same every time. Rows
+        of a row group were written by one task: the part is a sample of those, not of single documents.
+        """
         data = self.table(table)
-        names = data.schema.names if columns is None else list(columns)
-        limit = rows or (TEXT_BATCH_ROWS if {"text", "content"} & set(names) else BATCH_ROWS)
-        chosen = columns if columns is None or isinstance(columns, Mapping) else list(columns)
-        # Read-ahead is a trade of memory for time: two batches are enough for a local disk and for a store.
-        scanner = data.scanner(
-            columns=chosen, filter=filter_, batch_size=limit, batch_readahead=2, fragment_readahead=1, use_threads=True
-        )
-        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+        total = int(data.count_rows())
+        if total <= most_rows:
+            return data, 1.0
+        pieces = [piece for file in data.get_fragments() for piece in file.split_by_row_group()]
+        drawn: list[int] = []
+        rows = 0
+        for place in sorted(range(len(pieces)), key=_place_digest):
+            if rows >= most_rows:
+                break
+            drawn.append(place)
+            rows += pieces[place].count_rows()
+        chosen = [pieces[place] for place in sorted(drawn)]
+        part = ds.FileSystemDataset(chosen, data.schema, ds.ParquetFileFormat(), self.file_system)
+        return part, rows / total
 
     def find(self, table: str, filter_: ds.Expression, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows that a filter picks, as plain values. For filters that pick a few rows: they all are held."""
@@ -118,6 +133,37 @@ class FinishedRun:
         for batch in self.batches(table, columns, filter_):
             found.extend(batch.to_pylist())
         return found
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file into the run's folder, in place of one of that name. Raises ``ResourceError`` when refused."""
+        try:
+            with self.file_system.open_output_stream(f"{self.root}/{name}") as file:
+                file.write(content)
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path}/{name} cannot be written: {error}", next_step="name another place with --output"
+            ) from None
+
+
+def stream(
+    data: ds.Dataset,
+    columns: Sequence[str] | Mapping[str, ds.Expression] | None = None,
+    filter_: ds.Expression | None = None,
+    rows: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a data set in bounded batches; see ``FinishedRun.batches``."""
+    names = data.schema.names if columns is None else list(columns)
+    limit = rows or (TEXT_BATCH_ROWS if {"text", "content"} & set(names) else BATCH_ROWS)
+    chosen = columns if columns is None or isinstance(columns, Mapping) else list(columns)
+    # Read-ahead is a trade of memory for time: two batches are enough for a local disk and for a store.
+    scanner = data.scanner(
+        columns=chosen, filter=filter_, batch_size=limit, batch_readahead=2, fragment_readahead=1, use_threads=True
+    )
+    yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+
+def _place_digest(place: int) -> bytes:
+    return hashlib.blake2b(str(place).encode(), digest_size=8).digest()
 
 
 def open_run(path: str) -> FinishedRun:
