@@ -240,8 +240,8 @@ def _bound_line(axis: _Axis, bound: float, sign: str) -> str:
     text = f"{sign} {number_text(bound)}"
     if not axis.low <= bound <= axis.high:
         beyond = bound > axis.high
-        shown, place = (f"{text} →", WIDTH - RIGHT) if beyond else (f"← {text}", LEFT)
-        return f'<text class="bound" x="{place}" y="11" text-anchor="{"end" if beyond else "start"}">{shown}</text>'
+        shown, edge = (f"{text} →", WIDTH - RIGHT) if beyond else (f"← {text}", LEFT)
+        return f'<text class="bound" x="{edge}" y="11" text-anchor="{"end" if beyond else "start"}">{shown}</text>'
     half = 3.3 * len(text)
     place = min(max(x, LEFT + half), WIDTH - RIGHT - half)
     return (

@@ -300,9 +300,8 @@ def _examples(facts: Facts, masker: Masker) -> Iterator[dict[str, Any]]:
         ]
         found = []
         for rule in sorted(rules, key=lambda rule: (-_documents(facts, stage, rule), rule)):
-            removed = [_example(facts, masker, rule, shown) for shown in facts.removed.get((stage, rule), [])]
-            nearly = [_example(facts, masker, rule, shown) for shown in facts.nearly.get(rule, [])]
-            removed, nearly = ([each for each in group if each is not None] for group in (removed, nearly))
+            removed = _shown(facts, masker, rule, facts.removed.get((stage, rule), []))
+            nearly = _shown(facts, masker, rule, facts.nearly.get(rule, []))
             if removed or nearly:
                 found.append(
                     {
@@ -322,10 +321,13 @@ def _documents(facts: Facts, stage: str, rule: str) -> int:
     return int((account or {"rules": {}})["rules"].get(rule, 0))
 
 
-def _example(facts: Facts, masker: Masker, rule: str, shown: Shown) -> dict[str, Any] | None:
-    row = facts.texts.get((shown.key, shown.stage))
-    if row is None:
-        return None
+def _shown(facts: Facts, masker: Masker, rule: str, examples: Sequence[Shown]) -> list[dict[str, Any]]:
+    """The examples whose documents were found: of a large run, not every kept document is looked up."""
+    rows = [(shown, facts.texts.get((shown.key, shown.stage))) for shown in examples]
+    return [_example(facts, masker, rule, shown, row) for shown, row in rows if row is not None]
+
+
+def _example(facts: Facts, masker: Masker, rule: str, shown: Shown, row: Mapping[str, Any]) -> dict[str, Any]:
     spans = _contaminated_spans(facts, shown.key) if shown.stage == "decontaminate" else None
     pieces = masker.excerpt(row["text"], spans) if spans is not None else masker.of_rule(rule, row["text"])
     return {
@@ -484,7 +486,7 @@ def _where(facts: Facts, masker: Masker) -> dict[str, Any]:
 
 def _quarantine(facts: Facts, masker: Masker) -> dict[str, Any]:
     most = max(facts.quarantine_reasons.values(), default=0)
-    ignored = next((stage["facts"].get("ignored", {}) for stage in facts.run.stages[:1]), {})
+    ignored: dict[str, int] = facts.run.stages[0]["facts"].get("ignored", {}) if facts.run.stages else {}
     return {
         "reasons": [
             {"stage": stage, "reason": reason, "count": number, "bar": charts.bar([(number, "quarantined")], most)}

@@ -82,8 +82,8 @@ class Masker:
 
     def difference(self, left: str | None, right: str | None) -> tuple[list[Piece], list[Piece]]:
         """Two texts side by side: what only one of them has is marked, what both have is cut short."""
-        words = [self._words(text) for text in (left, right)]
-        matcher = difflib.SequenceMatcher(None, *words, autojunk=False)
+        words = self._words(left), self._words(right)
+        matcher = difflib.SequenceMatcher(None, words[0], words[1], autojunk=False)
         sides: tuple[list[Piece], list[Piece]] = ([], [])
         for tag, *bounds in matcher.get_opcodes():
             for side, (begin, end) in enumerate((bounds[:2], bounds[2:])):

@@ -37,6 +37,10 @@ def warnings_of(facts: Facts) -> list[Warned]:
     return sorted(found, key=lambda each: order[each.level])
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _of_run(ledger: Mapping[str, Any], facts: Facts) -> Iterator[Warned]:
     totals = ledger["totals"]
     documents = totals["read"] - totals.get("ignored", 0)
@@ -53,13 +57,13 @@ def _of_run(ledger: Mapping[str, Any], facts: Facts) -> Iterator[Warned]:
     if documents and bad / documents > NOTABLE_QUARANTINE:
         yield Warned(
             "serious" if bad / documents > 5 * NOTABLE_QUARANTINE else "notice",
-            f"{bad:,} records ({bad / documents:.1%}) could not be read and are in quarantine.",
+            f"{_counted(bad, 'record')} ({bad / documents:.1%}) could not be read: see the quarantine.",
             "quarantine",
         )
     if facts.shares:
         parts = ", ".join(f"{table} {share:.1%}" for table, share in sorted(facts.shares.items()))
         yield Warned(
-            "notice", f"Tables are large; histograms and examples come from a part of their rows: {parts}.", "signals"
+            "notice", f"Large tables: histograms and examples come from a part of the rows: {parts}.", "signals"
         )
     if not totals.get("kept"):
         yield Warned("serious", "Nothing was kept.", "funnel")
@@ -77,8 +81,8 @@ def _of_stages(facts: Facts) -> Iterator[Warned]:
         if read and unsupported / read > NOTABLE_UNSUPPORTED:
             yield Warned(
                 "notice",
-                f"{unsupported:,} documents ({unsupported / read:.1%}) are in languages without a pack: "
-                "language-neutral rules alone judged them.",
+                f"{_counted(unsupported, 'document')} ({unsupported / read:.1%}) in languages without a pack: "
+                "judged by language-neutral rules alone.",
                 "where",
             )
         if said.get("near_unresolved"):
@@ -96,7 +100,7 @@ def _of_stages(facts: Facts) -> Iterator[Warned]:
             action = "removed" if stage["removed"] else "left in the corpus"
             yield Warned(
                 "notice",
-                f"{said['contaminated']:,} documents hold test items and were {action}.",
+                f"{_counted(said['contaminated'], 'document')} with test items {action}.",
                 "contamination",
             )
 

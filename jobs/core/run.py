@@ -21,11 +21,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from jobs.core import inputs as input_files
-from jobs.core.console import progress, say
+from jobs.core.console import log, progress, say
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
 from jobs.core.errors import ConfigurationError, GateError, InputContractError, UsageError
-from jobs.core.files import DriverFiles, total_bytes
+from jobs.core.files import DriverFiles, total_bytes, worker_file_system
+from jobs.core.finished_run import FinishedRun
 from jobs.core.inputs import InputFile
 from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
 from jobs.core.outcome import (
@@ -567,7 +568,24 @@ def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger
     if context.request.paranoid:
         ledger["paranoid"] = context.steps.re_decide(rows)
     ledger["seconds"] = round(time.time() - datetime.fromisoformat(ledger["started"]).timestamp(), 3)
+    if context.request.job == "run":
+        _write_report(context, out.path, ledger)
     context.folder.publish(ledger)
+
+
+def _write_report(context: Context, folder: str, ledger: Mapping[str, Any]) -> None:
+    """``report.html`` beside the tables. A run of hours is not lost for its report: it can be written again later."""
+    from jobs.core.report_page import report_page
+
+    try:
+        with progress(context.spark, "report"):
+            # Through JSON, so that it says to the byte what `winnow report` says of the published ledger.
+            run = FinishedRun(folder, json.loads(json.dumps(ledger)), *worker_file_system(folder))
+            run.write("report.html", report_page(run).encode("utf-8"))
+    except Exception as error:
+        log.debug("the report failed", exc_info=True, extra={"file_only": True})
+        output = context.request.output
+        say(f"report.html was not written ({type(error).__name__}: {error}); `winnow report {output}` tries again")
 
 
 def _fill_bytes(accounts: Sequence[StageAccount], signals: DataFrame) -> None:
