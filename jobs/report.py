@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobs.core import command
 from jobs.core.console import say
-from jobs.core.errors import ResourceError
+from jobs.core.errors import ResourceError, UsageError
 
 EXAMPLE = "winnow report cleaned --output report.html"
 
@@ -32,28 +32,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> command.Parser:
     arguments = command.parser("report", "Write the report of a finished run, or its data set card.", EXAMPLE)
     arguments.add_argument("run", metavar="RUN", help="output of a finished run")
-    arguments.add_argument("--output", metavar="FILE", help="where to write it (default: report.html in RUN)")
+    arguments.add_argument(
+        "--output", metavar="FILE", help="where to write it (default: report.html or README.md in RUN)"
+    )
+    arguments.add_argument(
+        "--card", action="store_true", help="write the data set card of the kept documents (README.md) instead"
+    )
     arguments.add_argument("--show-personal-data", action="store_true", help="do not mask personal data in examples")
     command.add_log_arguments(arguments)
     return arguments
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from jobs.core.dataset_card import dataset_card
     from jobs.core.finished_run import open_run
     from jobs.core.report_page import report_page
 
     run = open_run(arguments.run)
-    page = report_page(run, masked=not arguments.show_personal_data).encode("utf-8")
+    if arguments.card:
+        name, text = "README.md", dataset_card(run)
+    else:
+        name, text = "report.html", report_page(run, masked=not arguments.show_personal_data)
+    content = text.encode("utf-8")
     if arguments.output:
         target = Path(arguments.output)
         try:
-            target.write_bytes(page)
+            target.write_bytes(content)
         except OSError as error:
             raise ResourceError(f"{target}: {error.strerror}", next_step="name another --output") from None
-        say(f"wrote {target}, {len(page):,} bytes")
-    else:
-        run.write("report.html", page)
-        say(f"wrote {run.path}/report.html, {len(page):,} bytes")
+        say(f"wrote {target}, {len(content):,} bytes")
+        return 0
+    if arguments.card and run.read(name) not in (None, content):
+        raise UsageError(
+            f"{run.path}/{name} is there and says something else", next_step="delete it, or name another --output"
+        )
+    run.write(name, content)
+    say(f"wrote {run.path}/{name}, {len(content):,} bytes")
     return 0
 
 

@@ -134,6 +134,14 @@ class FinishedRun:
             found.extend(batch.to_pylist())
         return found
 
+    def read(self, name: str) -> bytes | None:
+        """A small file of the run's folder, None where there is none."""
+        path = f"{self.root}/{name}"
+        if self.file_system.get_file_info(path).type != pafs.FileType.File:
+            return None
+        with self.file_system.open_input_stream(path) as file:
+            return bytes(file.read())
+
     def write(self, name: str, content: bytes) -> None:
         """Put a file into the run's folder, in place of one of that name. Raises ``ResourceError`` when refused."""
         try:

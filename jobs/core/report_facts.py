@@ -145,6 +145,22 @@ def collect(run: FinishedRun) -> Facts:
     )
 
 
+class Groups(NamedTuple):
+    """Documents and bytes by outcome for each source and language, and the tokens of all."""
+
+    sources: dict[str, Counter[str]]
+    languages: dict[str, Counter[str]]
+    tokens: CorpusTokens | None
+
+
+def groups_of(run: FinishedRun) -> Groups:
+    """Counts by source and language, without examples; from a part of the rows for a run of many."""
+    scan = _SignalScan(run)
+    if run.has("signals"):
+        scan.read(run.bounded("signals", MOST_ROWS)[0])
+    return Groups(scan.sources, scan.languages, _tokens(run, scan.totals))
+
+
 # -------------------------------------------------------------------------------------------------------------- signals
 
 
