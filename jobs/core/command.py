@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobs.core.console import log, log_file, set_up_logging
-from jobs.core.errors import ResourceError, UsageError, WinnowError
+from jobs.core.errors import ConfigurationError, ResourceError, UsageError, WinnowError
 
 INTERRUPTED = 130
 BUG = 1
@@ -28,6 +28,8 @@ _RESOURCE_SIGNS = (
     (re.compile(r"Cannot allocate memory|MemoryError"), "a worker ran out of memory"),
     (re.compile(r"Permission denied|Read-only file system"), "a folder cannot be written"),
 )
+_MASTER_SIGN = re.compile(r"All masters are unresponsive|[Ss]topped SparkContext|SparkContext was shut down")
+_VERSION_SIGN = re.compile(r"PYTHON_VERSION_MISMATCH\] (.*?\d\.\d+.*?\d\.\d+)")
 _IMPORT_SIGN = re.compile(r"ModuleNotFoundError: (No module named '[\w.]+')")
 
 
@@ -155,11 +157,19 @@ def _environment_problem(error: BaseException) -> WinnowError | None:
     text = f"{type(error).__name__}: {error}"
     missing = _IMPORT_SIGN.search(text)
     if missing and "Python" in text:
-        from jobs.core.errors import ConfigurationError
-
         return ConfigurationError(
             f"a Spark worker lacks a package: {missing.group(1)}",
             next_step="install Winnow for the workers' Python, or ship it with --archives (docs/deploy.md)",
+        )
+    if other := _VERSION_SIGN.search(text):
+        return ConfigurationError(
+            f"the workers run another Python: {other.group(1)}",
+            next_step="point PYSPARK_PYTHON at the driver's minor version on every machine (docs/deploy.md)",
+        )
+    if _MASTER_SIGN.search(text):
+        return ResourceError(
+            "Spark's master cannot be reached, refused this job or ended it",
+            next_step="see that the master runs and that _SPARK_AUTH_SECRET is its secret; then run with --resume",
         )
     for sign, meaning in _RESOURCE_SIGNS:
         if sign.search(text) or (isinstance(error, OSError) and sign.search(str(error))):

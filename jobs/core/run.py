@@ -21,10 +21,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from jobs.core import inputs as input_files
-from jobs.core.console import log, progress, say
+from jobs.core.console import log, name_run, progress, rates, say, speed
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
 from jobs.core.errors import ConfigurationError, GateError, InputContractError, UsageError
+from jobs.core.executors import peak_worker_bytes
 from jobs.core.files import DriverFiles, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
 from jobs.core.inputs import InputFile
@@ -113,6 +114,7 @@ def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetSt
     _refuse_unknown_steps(request, set_steps)
     files = DriverFiles(spark)
     run_id = request.run_id or _new_run_id(request)
+    name_run(run_id)
     started = time.time()
     listed, not_read = input_files.list_inputs(files, reader_sources(request.recipe))
     say(f"{len(listed)} input files, {total_bytes(f.info for f in listed):,} bytes", files=len(listed))
@@ -189,13 +191,14 @@ def _row_pass(context: Context) -> DataFrame:
     )
 
     def work(folder: StageFolder) -> dict[str, Any]:
-        observation = Observation()
+        observation, began = Observation(), time.monotonic()
         rows = _build_rows(context, observation)
         with progress(context.spark, "rows"):
             rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
             committed = context.spark.read.schema(rows.schema).parquet(folder.table("rows"))
             counts = _count_rows(committed, context.steps)
         observed = observation.get
+        _say_speed(int(observed["read"]), total_bytes(f.info for f in context.inputs), time.monotonic() - began)
         return {
             "read": int(observed["read"]),
             "repaired": int(observed["repaired"] or 0),
@@ -211,6 +214,11 @@ def _row_pass(context: Context) -> DataFrame:
     # The schema is stated: a pass without a single row leaves no file to learn it from.
     schema = StructType.fromJson(json.loads(facts["schema"]))
     return context.spark.read.schema(schema).parquet(folder.table("rows"))
+
+
+def _say_speed(documents: int, input_bytes: int, seconds: float) -> None:
+    words = f"{documents:,} records of {input_bytes:,} bytes in {seconds:.1f} s"
+    say(f"rows: {words}, {speed(documents, input_bytes, seconds)}", **rates(documents, input_bytes, seconds))
 
 
 def _build_rows(context: Context, observation: Observation) -> DataFrame:
@@ -503,6 +511,8 @@ def _stage_gates(context: Context) -> list[str]:
 
 def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
     request = context.request
+    peak = peak_worker_bytes(context.spark)
+    say(f"a Python worker held {peak / 1e6:,.0f} MB of memory at most", peak_worker_bytes=peak)
     return {
         "run_id": run_id,
         "job": request.job,
@@ -523,6 +533,7 @@ def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
             "version": context.spark.version,
             "master": context.spark.sparkContext.master,
             "parallelism": context.spark.sparkContext.defaultParallelism,
+            "peak_worker_bytes": peak,
         },
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 3),

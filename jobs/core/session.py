@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jobs.core.console import log_file
+from jobs.core.errors import ConfigurationError
 from jobs.core.java import ensure_java
+from jobs.core.preflight import check_executors, is_local
 from jobs.core.recipe_file import conf_path
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 REQUIRED_SETTINGS: Mapping[str, str] = {
@@ -59,7 +62,8 @@ def build_session(
     """Make (or join) the Spark session of this process.
 
     Under ``spark-submit`` the master and all settings given there win over the defaults here. Locally the workers run
-    the same Python as the driver. Raises ``ResourceError`` when no Java of version 17 or later can be found.
+    the same Python as the driver. Raises ``ResourceError`` when no Java of version 17 or later can be found and
+    ``ConfigurationError`` when a cluster's secret is missing.
     """
     ensure_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -78,13 +82,29 @@ def build_session(
     for key, value in {**DEFAULT_SETTINGS, **_quiet_jvm()}.items():
         if not submitted.contains(key):
             builder = builder.config(key, value)
-    for key, value in {**(settings or {}), **REQUIRED_SETTINGS}.items():
+    for key, value in {**(settings or {}), **REQUIRED_SETTINGS, **_secret(submitted, chosen_master)}.items():
         builder = builder.config(key, value)
     # PySpark reports each failed query to the screen as one line of JSON with the JVM's stack: the log file has it too.
     logging.getLogger("DataFrameQueryContextLogger").handlers.clear()
     logging.getLogger("DataFrameQueryContextLogger").propagate = False
     logging.getLogger("DataFrameQueryContextLogger").disabled = True
     return builder.getOrCreate()
+
+
+def _secret(submitted: SparkConf, master: str) -> dict[str, str]:
+    """The secret of a standalone cluster, from the environment. Spark's daemons read it there themselves; a driver
+    wants it as a setting, which must not stand on a command line or in a file (Spark redacts it in pages and logs).
+    """
+    needed = submitted.get("spark.authenticate", "false") == "true" and master.startswith("spark:")
+    if not needed or submitted.contains("spark.authenticate.secret"):
+        return {}
+    secret = os.environ.get("_SPARK_AUTH_SECRET")
+    if not secret:
+        raise ConfigurationError(
+            f"{master} is to be spoken to with a secret (spark.authenticate), and there is none",
+            next_step="set the environment variable _SPARK_AUTH_SECRET to the cluster's secret (docs/deploy.md)",
+        )
+    return {"spark.authenticate.secret": secret}
 
 
 def _quiet_jvm() -> dict[str, str]:
@@ -106,6 +126,8 @@ def spark_session(
     existing = SparkSession.getActiveSession()
     spark = existing or build_session(app_name, master=master, settings=settings)
     try:
+        if existing is None and not is_local(spark):
+            check_executors(spark)
         yield spark
     finally:
         if existing is None:
