@@ -103,6 +103,41 @@ def test_slices_and_chunks_give_what_each_document_gives_alone(texts, begin, end
         assert chunked[name].to_pylist() == [row[name] for row in whole]
 
 
+# What pages hold when nobody looked: each text alone, and all of them in one batch.
+WILD_CORPUS = {
+    "astral letters and signs": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 𠮷野家 🏳️‍🌈 👩‍👩‍👧‍👦 👍🏽 1️⃣ 🇩🇪🇫🇷",
+    "combining marks": "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘ \u0301 e\u0301 \u1100\u1161\u11a8 ก็ เก่ง",
+    "text in both directions": "\u202eabc\u202c שלום עולם \u2067مرحبا بالعالم\u2069 \u200fabc\u200e ١٢٣ ۱۲۳؟",
+    "spaces of every kind": "a\u00a0b\u1680c\u2003d\u200be\u202ff\u205fg\u3000h\ufeffi\u180ej\u2060k",
+    "line ends of every kind": "a\r\nb\rc\nd\x0be\x0cf\x1cg\x1dh\x1ei\x85j\u2028k\u2029l\r\r\nm\n\rn\r\n\r\no\n \t\np",
+    "controls and noncharacters": "\x00a\x00 \x07\x1b[31m \x7f \ufffe\uffff \U0010ffff\U0001fffe \ufdd0 \ufffd",
+    "case that changes length": "İSTANBUL ΣΊΣΥΦΟΣ ΟΔΥΣΣΕΎΣ. ΑΣ.Α ŉ ǰ ΐ ﬀ ﬃ ẞ Ǆ ǅ ᾼ K Å",
+    "scripts without spaces": "日本語です。ﾊﾝｶｸｶﾀｶﾅとｶﾞ゛ーヽ々〆 中文,英文mixed字 ภาษาไทยไม่มีช่องว่าง ខ្មែរ မြန်မာ ລາວ",
+    "marks without letters": "\u0e48\u0e31 \u0301\u0301 \u094d \u3099 \ufe0f\u200d",
+    "ends in the middle of something": "…...….. .... ..… “quoted.” »end?« (no) 「終わり。」 ‹ » . ' \"",
+    "repeated wildness": "👍🏽 ก็ é\r\n" * 12 + "\u2028👍🏽 ก็ é" * 12,
+    "a byte order mark in front": "\ufeffThe text to be read, and that of which we have none.",
+}
+
+
+def test_every_text_of_the_wild_corpus_is_measured_as_the_plain_twins_do():
+    alone = {name: measured([text])[0] for name, text in WILD_CORPUS.items()}
+    for name, text in WILD_CORPUS.items():
+        assert same(alone[name], measure_plain(text, ENGLISH)), name
+    assert measured(list(WILD_CORPUS.values())) == list(alone.values())
+
+
+def test_surrogates_are_measured_as_what_repair_makes_of_them():
+    # Halves of a pair, as JSON escapes and CESU-8 files bring them: repair joins the pair and replaces the lone one.
+    pair, lone = "\ud83d\ude00", "\udc80"
+    repaired = f"a {pair} b{lone}c".encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert repaired == "a 😀 b\ufffdc"
+    assert same(measured([repaired])[0], measure_plain(repaired, ENGLISH))
+    raw = pa.array([f"a {pair} b{lone}c".encode("utf-8", "surrogatepass")], pa.binary())
+    unrepaired = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+    assert measure(unrepaired, steps=STEPS, stop_words=STOP_WORDS)["word_count"].to_pylist() == [3]
+
+
 # Edges ------------------------------------------------------------------------------------------------------------
 
 

@@ -123,7 +123,11 @@ def ordinary() -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    "case", ["one word repeated", "newlines", "no spaces", "distinct Han letters", "sigmas with dots"]
+    "case",
+    [
+        *("one line", "one word repeated", "one-letter words", "random one-letter words", "newlines", "no spaces"),
+        *("distinct Han letters", "sigmas with dots"),
+    ],
 )
 def test_a_strange_document_of_a_megabyte_takes_no_longer_than_a_few_ordinary_ones(case, ordinary):
     found = run(case, 1_000_000)
@@ -143,8 +147,12 @@ def test_a_document_of_a_hundred_megabytes_takes_seconds_and_less_than_two_gigab
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "size"), [("one-letter words", 20_000_000), ("newlines", 10_000_000)])
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [("one-letter words", 20_000_000), ("random one-letter words", 20_000_000), ("newlines", 10_000_000)],
+)
 def test_ten_million_words_or_newlines_take_seconds(case, size):
     found = run(case, size)
-    assert found["signals"] < 10
+    print(case, found)
+    assert found["signals"] < 20
     assert found["peak_bytes"] < 2 << 30
