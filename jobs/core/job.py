@@ -166,6 +166,7 @@ def _last_lines(ledger: Mapping[str, Any], arguments: argparse.Namespace, second
         f"done in {seconds:.0f} s: kept {sums['kept']:,} of {sums['read']:,} records, removed {sums['removed']:,}, "
         f"quarantined {sums['quarantined']:,}; results in {arguments.output}, "
         f"account in {arguments.output.rstrip('/')}/ledger.json"
+        + (", report beside it" if ledger.get("job") == "run" else "")
     )
 
 

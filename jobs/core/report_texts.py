@@ -120,9 +120,9 @@ def _shortened(words: Sequence[str], *, first: bool) -> Iterator[Piece]:
 def _windows(text: str, spans: Sequence[Span]) -> list[Span]:
     """What is shown of a text: the spans with what stands around them, in ``EXCERPT_CHARS`` in all."""
     if not spans:
-        return [(0, min(len(text), EXCERPT_CHARS))]
+        return [(0, _word_end(text, 0, EXCERPT_CHARS))]
     around = merged(
-        (_word_begin(text, max(0, begin - CONTEXT_CHARS), begin), min(len(text), end + CONTEXT_CHARS))
+        (_word_begin(text, max(0, begin - CONTEXT_CHARS), begin), _word_end(text, end, end + CONTEXT_CHARS))
         for begin, end in spans
     )
     if around[0][0] < EXCERPT_CHARS // 4:
@@ -146,6 +146,14 @@ def _word_begin(text: str, at: int, limit: int) -> int:
         return 0
     space = next((place for place in range(at, min(at + 24, limit)) if text[place].isspace()), None)
     return at if space is None else space + 1
+
+
+def _word_end(text: str, limit: int, at: int) -> int:
+    """Where the word before a place ends, when that is not far."""
+    if at >= len(text):
+        return len(text)
+    space = next((place for place in range(at, max(at - 24, limit), -1) if text[place].isspace()), None)
+    return at if space is None else space
 
 
 def _marked(
