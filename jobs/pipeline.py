@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs import decontaminate, dedup_exact, dedup_lines, dedup_near, dedup_url
+from jobs import decontaminate, dedup_exact, dedup_lines, dedup_near, dedup_substring, dedup_url
 from jobs.core.job import Job, run_job
 
 JOB = Job(
@@ -23,6 +23,7 @@ JOB = Job(
         "dedup_exact": dedup_exact.dedup_exact,
         "dedup_lines": dedup_lines.dedup_lines,
         "dedup_near": dedup_near.dedup_near,
+        "dedup_substring": dedup_substring.dedup_substring,
     },
 )
 

@@ -124,6 +124,19 @@ def _warm_near_duplicates() -> None:
     components(node, node + 1)
 
 
+def _warm_substrings() -> None:
+    from udfs.substrings import UNITS, anchors, cut, follow, tokens, windows
+
+    everything = np.full(1, 2**64 - 1, dtype=np.uint64)
+    for unit in UNITS:
+        tokens(_TEXT, unit)
+        anchors(_TEXT, 2, unit)
+        windows(_TEXT, 2, everything, unit)
+    place = np.ones(1, dtype=np.int64)
+    pieces, _ = cut(place, place, place - 1, place - 1, 2)
+    follow(pieces, pieces)
+
+
 WARMERS: Mapping[str, Callable[[], None]] = {
     "tokens": _warm_tokens,
     "signals": _warm_signals,
@@ -136,6 +149,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "urls": _warm_urls,
     "line_units": _warm_line_units,
     "near_duplicates": _warm_near_duplicates,
+    "substrings": _warm_substrings,
 }
 
 

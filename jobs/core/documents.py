@@ -43,6 +43,12 @@ REASONS_TYPE = ArrayType(
     )
 )
 
+# What dedup_substring has cut from a text: code points of the text as it was before, and the id of the document in
+# which the same words stand. Windows of a later run do not span these places.
+CUTS_TYPE = ArrayType(
+    StructType([StructField("start", LongType()), StructField("end", LongType()), StructField("kept_in", StringType())])
+)
+
 # What a reader says of a row that is no document: where it stood in which file, and why. `outcome` is NULL for
 # documents.
 ORIGIN_SCHEMA = StructType(

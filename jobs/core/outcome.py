@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from jobs.core.documents import (
     DOCUMENT_COLUMNS,
@@ -114,9 +114,26 @@ def with_edits(rows: DataFrame, edits: Sequence[DataFrame]) -> DataFrame:
     for edited in edits:
         changed = edited.select("key", "copy", F.col("text").alias("_text"), F.col("cuts").alias("_cuts"))
         rows = rows.join(changed, on=["key", "copy"], how="left")
-        cuts = F.coalesce("_cuts", "cuts") if "cuts" in rows.columns else F.col("_cuts")
+        cuts = F.col("_cuts")
+        if "cuts" in rows.columns and rows.schema["cuts"].dataType == changed.schema["_cuts"].dataType:
+            cuts = F.coalesce(cuts, "cuts")
+        elif "cuts" in rows.columns:
+            cuts = F.coalesce(_places(changed, "_cuts"), _places(rows, "cuts"))
         rows = rows.withColumns({"text": F.coalesce("_text", "text"), "cuts": cuts}).drop("_text", "_cuts")
     return rows
+
+
+def _places(frame: DataFrame, name: str) -> Column:
+    """Cuts of any step in the shape that all share: where, and the document that has the words where that is known."""
+    kind = frame.schema[name].dataType
+    fields = kind.elementType.names if isinstance(kind, ArrayType) and isinstance(kind.elementType, StructType) else []
+    start = "start" if "start" in fields else "begin"
+
+    def place(cut: Column) -> Column:
+        kept_in = cut["kept_in"] if "kept_in" in fields else F.lit(None).cast("string")
+        return F.struct(cut[start].alias("start"), cut["end"].alias("end"), kept_in.alias("kept_in"))
+
+    return F.transform(name, place)
 
 
 def without_removed(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:

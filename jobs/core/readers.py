@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from jobs.core.arrow_map import map_in_arrow
 from jobs.core.crawl_index import read_crawl_index
-from jobs.core.documents import QUARANTINED, READ_SCHEMA
+from jobs.core.documents import CUTS_TYPE, QUARANTINED, READ_SCHEMA
 from jobs.core.files import open_for_reading
 from jobs.core.inputs import ARCHIVE, CRAWL_INDEX, JSON_LINES, PARQUET, Fields, InputFile, Source, lookup
 from jobs.core.json_lines import (
@@ -302,6 +302,8 @@ def _read_parquet(
             F.when(too_large, F.concat(F.char_length(text).cast("string"), F.lit(" characters"))).alias("detail"),
             F.coalesce((~F.is_valid_utf8(raw_text)).cast("long"), F.lit(0).cast("long")).alias("repaired"),
         ).alias("origin"),
+        # Where an earlier run has cut: windows of dedup_substring do not span these places.
+        *([F.col("cuts").cast(CUTS_TYPE).alias("cuts")] if is_ours and "kept_in" in columns.get("cuts", "") else []),
         # A column of the user's that has the name of one of ours but another meaning keeps riding along, under a longer
         # name.
         *[F.col(f"`{name}`").alias(f"original_{name}" if name in READ_SCHEMA.names else name) for name in own],

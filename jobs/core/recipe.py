@@ -777,9 +777,12 @@ class DedupSubstring(Part):
     """Cut every run of `length` tokens that has an earlier occurrence (ExactSubstr, arXiv 2107.06499)."""
 
     length: Annotated[int, Field(ge=2)] = Field(50, description="Shortest repeated run that is cut, in units.")
-    unit: Literal["words", "chars", "bytes"] = Field("words", description="What length counts.")
+    unit: Literal["words", "characters", "bytes"] = Field(
+        "words", description="What length counts; cuts fall between words all the same."
+    )
     max_removed_share: Fraction | None = Field(
-        None, description="Remove pages that lose a larger share; they may hold the kept copy of something."
+        None,
+        description="Remove pages that lose a larger share of their words; they may hold the kept copy of something.",
     )
     min_words_left: int = Field(0, ge=0, description="Remove pages that keep fewer words.")
     keep: Keep = Field(("source_rank", "longest"), description=_KEEP_TEXT)

@@ -26,6 +26,7 @@ _SCHEMA = pa.schema(
         ("language", pa.string()),
         ("metadata", pa.string()),
         ("source_rank", pa.int32()),
+        ("cuts", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kept_in", pa.string())]))),
         ("signals", pa.struct([("filter_quality", pa.struct([("word_count", pa.float64())]))])),
     ]
 )

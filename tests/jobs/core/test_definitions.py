@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -130,6 +131,14 @@ def of_near() -> list[Any]:
     return [part.tolist() for part in sketch(texts(), SketchParameters())]
 
 
+def of_substrings() -> list[Any]:
+    from udfs.substrings import anchors, cut, windows
+
+    found = windows(texts(), 5, np.full(1, 2**64 - 1, dtype=np.uint64))
+    pieces, lost = cut(*(np.array(column) for column in ([0, 9, 13], [1, 2, 1], [0, 9, 0], [-1, -1, 0])), length=5)
+    return [*(part.tolist() for part in (*anchors(texts(), 5)[:2], *found, *pieces)), lost]
+
+
 STEPS: dict[str, Callable[[], list[Any]]] = {
     "ingest": of_ingest,
     "extract_text": of_extraction,
@@ -144,6 +153,7 @@ STEPS: dict[str, Callable[[], list[Any]]] = {
     "dedup_exact": of_exact,
     "dedup_lines": of_lines,
     "dedup_near": of_near,
+    "dedup_substring": of_substrings,
 }
 
 

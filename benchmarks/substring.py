@@ -1,0 +1,233 @@
+"""Repeated substrings against a suffix array on one machine: the same answer, and how fast; growth; shuffled bytes.
+
+    python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
+    python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
+
+Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``equality`` needs its own virtual
+environment: ``python -m venv benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install
+"pydivsufsort==0.0.20"``.
+
+Two cores. The suffix array is built over word numbers, with a number of its own after each document, so that what it
+finds is what brute force would: every window of `length` words that occurs before, cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+DATA = Path(os.environ.get("WINNOW_TEST_DATA", ROOT.parent / "shared" / "data"))
+PEER = ROOT / "benchmarks" / ".venvs" / "suffix_array" / "bin" / "python"
+CORES = 2
+
+# Runs in the environment of the suffix array: numbers in, a flag for every one out.
+SUFFIX_ARRAY = """
+import sys, time
+import numpy as np
+from pydivsufsort import divsufsort, kasai
+numbers, length = np.load(sys.argv[1]), int(sys.argv[2])
+began = time.perf_counter()
+order = divsufsort(numbers).astype(np.int64)
+common = kasai(numbers, order)  # of each suffix with the next in order
+parted = np.flatnonzero(common[: len(order) - 1] < length) + 1
+groups = np.concatenate([[0], parted])
+firsts = np.minimum.reduceat(order, groups)
+sizes = np.diff(np.append(groups, len(order)))
+repeats = np.zeros(len(numbers) + 1, dtype=bool)
+repeats[order[np.repeat(sizes > 1, sizes)]] = True
+repeats[firsts] = False
+covered = np.zeros(len(numbers) + length + 1, dtype=np.int64)
+covered[np.flatnonzero(repeats)] += 1
+np.add.at(covered, np.flatnonzero(repeats) + length, -1)
+np.save(sys.argv[3], np.cumsum(covered)[: len(numbers)] > 0)
+print(time.perf_counter() - began)
+"""
+
+
+def corpus() -> Iterator[str]:
+    for path in sorted((DATA / "corpus" / "benchmark").glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)["text"]
+
+
+def sample(megabytes: float) -> list[str]:
+    """Every n-th document, so that a sample of any size is of the same mixture."""
+    texts = list(corpus())
+    total = sum(len(text.encode()) for text in texts)
+    share = min(1.0, megabytes * 1e6 / total)
+    return [text for place, text in enumerate(texts) if int(place * share) != int((place + 1) * share)]
+
+
+def write_documents(texts: list[str], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for part in range(2 * CORES):
+        own = range(part, len(texts), 2 * CORES)
+        table = pa.table(
+            {
+                "id": [f"{place:08}" for place in own],
+                "key": pa.array([place.to_bytes(16, "big") for place in own], pa.binary()),
+                "copy": pa.array([0] * len(own), pa.int64()),
+                "text": [texts[place] for place in own],
+            }
+        )
+        pq.write_table(table, folder / f"part-{part:05}.parquet", row_group_size=2000)
+
+
+def session() -> Any:
+    from jobs.core.session import build_session
+
+    settings = {"spark.sql.shuffle.partitions": str(4 * CORES), "spark.ui.enabled": "true", "spark.ui.port": "0"}
+    return build_session("substring-benchmark", master=f"local[{CORES}]", settings=settings)
+
+
+def stages(spark: Any) -> list[dict[str, Any]]:
+    """What Spark says of the stages that have run, the last first."""
+    address = f"{spark.sparkContext.uiWebUrl}/api/v1/applications/{spark.sparkContext.applicationId}/stages"
+    address = address.replace(address.split("//")[1].split(":")[0], "127.0.0.1", 1)
+    with urllib.request.urlopen(address) as answer:
+        return [stage for stage in json.load(answer) if stage["status"] == "COMPLETE"]
+
+
+def run(spark: Any, documents: Path, work: Path, **changes: Any) -> tuple[Any, dict[str, Any], float]:
+    """Result, facts and seconds of the job, its last table written."""
+    from jobs.core.recipe import DedupSubstring
+    from jobs.dedup_substring import find_substrings
+
+    step = DedupSubstring.model_validate({"keep": ["source_rank"], **changes})
+    began = time.perf_counter()
+    result = find_substrings(spark.read.parquet(str(documents)), step, str(work))
+    return result, dict(result.facts), time.perf_counter() - began
+
+
+# ------------------------------------------------------------------------------------------------------------- equality
+
+
+def equality(megabytes: float, length: int, unit: str) -> None:
+    from udfs.substrings import tokens
+
+    texts = sample(megabytes)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_documents(texts, folder / "documents")
+        spark = session()
+        run(spark, folder / "documents", folder / "warm", length=length, unit=unit)
+        result, facts, seconds = run(spark, folder / "documents", folder / "work", length=length, unit=unit)
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for row in result.tables["removed_spans"].collect():
+            spans.setdefault(int(row["id"]), []).append((row["start"], row["end"]))
+        spark.stop()
+
+        numbers, flags = [], []
+        known: dict[bytes, int] = {}
+        for place, text in enumerate(texts):
+            data = text.encode()
+            words = tokens(pa.array([text]), "words")
+            units = words if unit == "words" else tokens(pa.array([text]), unit)  # type: ignore[arg-type]
+            numbers.append(
+                [known.setdefault(data[a:b], len(known)) for a, b in zip(units.starts, units.ends, strict=True)]
+            )
+            lead = np.cumsum((np.frombuffer(data, dtype=np.uint8) & 0xC0) != 0x80) - 1
+            cut = np.zeros(len(text) + 1, dtype=bool)
+            for begin, end in spans.get(place, []):
+                cut[begin:end] = True
+            flags.append((words, units, cut[lead[words.starts]]))
+        ends = len(known) + np.arange(len(texts))
+        flat = np.concatenate([np.append(own, end) for own, end in zip(numbers, ends, strict=True)]).astype(np.uint32)
+        np.save(folder / "numbers.npy", flat)
+        command = [str(PEER), "-c", SUFFIX_ARRAY, str(folder / "numbers.npy"), str(length), str(folder / "cut.npy")]
+        peer_seconds = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        expected = np.load(folder / "cut.npy")
+
+    differing = at = cut_tokens = 0
+    for own, (words, units, cut) in zip(numbers, flags, strict=True):
+        gone = expected[at : at + len(own)]
+        cut_tokens += int(gone.sum())
+        # A word is cut where all of its tokens are.
+        kept = np.concatenate([[0], np.cumsum(~gone)])
+        first, last = np.searchsorted(units.starts, words.starts), np.searchsorted(units.ends, words.ends) + 1
+        differing += int(((kept[last] == kept[first]) != cut).sum())
+        at += len(own) + 1
+    print(f"{size:.1f} MB, {len(texts):,} documents, {facts['tokens']:,} {unit}, windows of {length}")
+    share = cut_tokens / facts["tokens"]
+    print(f"cut by the suffix array: {cut_tokens:,} ({share:.2%}); by Winnow: {facts['cut_tokens']:,}")
+    print(f"words cut by one and not by the other: {differing}")
+    print(f"suffix array {peer_seconds:.1f} s on one core; Winnow {seconds:.1f} s on {CORES}")
+    if differing or cut_tokens != facts["cut_tokens"]:
+        sys.exit(1)
+
+
+# --------------------------------------------------------------------------------------------------------------- growth
+
+
+def growth(sizes: list[float]) -> None:
+    spark = session()
+    measured = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for place, megabytes in enumerate([sizes[0], *sizes]):
+            texts = sample(megabytes)
+            size = sum(len(text.encode()) for text in texts) / 1e6
+            write_documents(texts, folder / f"documents-{place}")
+            before = {stage["stageId"] for stage in stages(spark)}
+            _, facts, seconds = run(spark, folder / f"documents-{place}", folder / f"work-{place}")
+            if place == 0:
+                continue  # the first run warms up
+            own = [stage for stage in stages(spark) if stage["stageId"] not in before]
+            written = [(stage["shuffleWriteRecords"], stage["shuffleWriteBytes"]) for stage in reversed(own)]
+            written = [(records, size_bytes) for records, size_bytes in written if records]
+            tokens = facts["tokens"]
+            measured.append((size, seconds))
+            print(
+                f"{size:6.1f} MB {seconds:6.1f} s {size / seconds / CORES:5.1f} MB/s a core; {tokens:,} words, "
+                f"{facts['cut_tokens'] / tokens:.2%} cut, {facts['windows_lost']:,} windows lost; pass 1 shuffles "
+                f"1 row for {tokens / written[0][0]:.1f} words, {written[0][1] / tokens:.2f} bytes a word; "
+                f"all {sum(size_bytes for _, size_bytes in written) / tokens:.2f} bytes a word"
+            )
+    spark.stop()
+    logs = np.log(np.array(measured))
+    slope = np.polyfit(logs[:, 0], logs[:, 1], 1)[0] if len(measured) > 1 else math.nan
+    print(f"seconds grow with the text to the power of {slope:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("equality")
+    one.add_argument("--megabytes", type=float, default=20)
+    one.add_argument("--length", type=int, default=50)
+    one.add_argument("--unit", choices=["words", "characters", "bytes"], default="words")
+    one = commands.add_parser("growth")
+    one.add_argument("--megabytes", type=float, nargs="+", default=[7.5, 15, 30, 60, 120])
+    chosen = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
+    if chosen.command == "equality":
+        if not PEER.exists():
+            sys.exit(__doc__)
+        equality(chosen.megabytes, chosen.length, chosen.unit)
+    else:
+        growth(chosen.megabytes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,532 @@
+"""Cut every run of at least `length` tokens that has an earlier occurrence (ExactSubstr without a suffix array).
+
+Takes documents with (key, copy); gives their texts without repeated runs, what was cut from where and which document
+still has it, and decisions on pages of which the recipe says that too little is left. After Lee et al. (arXiv
+2107.06499, section 4.1), whose tool holds a suffix array of the corpus in the memory of one machine and removes all
+copies; kernels: `udfs.substrings`. A token is cut if and only if some window of `length` tokens that covers it has an
+earlier occurrence, in the order of `keep`, then in the text. The answer is that of brute force.
+
+Shuffled, in bytes before compression:
+
+1. *Anchors*: one k-gram of some 13 (length 50), chosen so that equal windows share theirs. 32 for each, reduced in
+   every batch: 2.5 a word. Anchors that occur once are dropped; the rest become a bitmap of at most 64 MB that travels
+   with tasks, 16 bits each up to 33 million, beyond which more and more windows pass that occur once.
+2. *Windows* at surviving anchors: 24 for each with their documents, to put these in survivor order; then 36 for each by
+   their 128-bit digests, to find occurrences before; then 40 for each that occurs more than once, back to its document.
+   Windows are about as many as words in repeated text. Neighbours of one digest (a menu of one word, ``=====``) are
+   one row.
+3. *Pieces*: runs of cut tokens with the place they occur earlier, 60 for each and round. A piece that points at text
+   which is cut itself is moved on: in one task up to a million pieces, else in rounds, twice as far every time, so that
+   their number is logarithmic in the longest chain.
+4. Texts that are cut meet their pieces by (key, copy): nothing where the pieces fit a broadcast, else the text once.
+
+A task is bounded by its partition, by one document's windows, and by the windows of one digest, which Spark spills: a
+span that occurs a million times is a million rows, not a million rows for each of its windows in one task.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, IntegerType, LongType, StructField, StructType
+
+from jobs.core.arrow_map import ArrowMap, map_in_arrow
+from jobs.core.bitmap import bitmap_of
+from jobs.core.documents import CUTS_TYPE, REASONS_TYPE
+from jobs.core.job import Job, run_job
+from jobs.core.recipe import DedupSubstring
+from jobs.core.run import SetResult
+from jobs.core.run_folder import StageFolder
+from jobs.core.survivors import folder, identity_columns, nullable_fields, order_of, rank_columns, written
+from udfs import substrings as kernel
+from udfs.substrings import POSITION_BITS, Pieces, Source, Unit
+from udfs.tokens import words
+
+PIECE = "start long, end long, period long, target long, final boolean"
+_PIECE_NAMES = ("start", "end", "period", "target", "final")
+TASK_PIECES = 1_000_000  # up to so many are followed in one task, in some 100 MB; the answer is the same as in rounds
+_MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
+_CUT_ARROW = pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kept_in", pa.string()), ("text", pa.string())])
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the step: its parameters, and where it writes."""
+
+    step: DedupSubstring
+    workspace: str
+
+    def path(self, name: str) -> str:
+        return folder(self.workspace, name)
+
+
+def find_substrings(documents: DataFrame, step: DedupSubstring, workspace: str) -> SetResult:
+    """Find what is cut from which document, and cut it.
+
+    Args:
+        documents: id, key, copy, text, what `keep` reads, and ``cuts`` of an earlier run if there are any; scanned
+            three times.
+        step: The step's part of the recipe.
+        workspace: Folder for intermediate tables.
+    """
+    run = _Run(step, workspace)
+    documents = _with_seams(documents)
+    bitmap, facts = _surviving_anchors(documents, run)
+    places, found = _windows(documents, bitmap, run)
+    facts |= found
+    pieces, found = _pieces(places, run)
+    facts |= found
+    final, found = _followed(pieces, facts["pieces"], run)
+    facts |= found
+    edits, found = _edited(documents, _sources(final, places), run)
+    facts |= found
+    left = edits.where(F.size("reasons") == 0)
+    span = F.explode("spans").alias("span")
+    return SetResult(
+        decisions=edits.where(F.size("reasons") > 0).select("key", "copy", "reasons"),
+        edits=left.select("key", "copy", "text", "cuts"),
+        tables={"removed_spans": left.select("id", "key", span).select("id", "key", "span.*")},
+        facts=facts,
+    )
+
+
+def dedup_substring(documents: DataFrame, step: DedupSubstring, folder: StageFolder) -> SetResult:
+    """Run the step within a recipe."""
+    return find_substrings(documents, step, folder.table("work"))
+
+
+def _with_seams(documents: DataFrame) -> DataFrame:
+    """Documents with ``cuts`` only where an earlier run of this step made them: those of other steps are no seams."""
+    if "cuts" not in documents.columns:
+        return documents
+    if documents.schema["cuts"].dataType != CUTS_TYPE:
+        return documents.drop("cuts")
+    own = F.filter("cuts", lambda cut: cut["kept_in"].isNotNull())
+    return documents.withColumn("cuts", F.when(F.size(own) > 0, own))
+
+
+def _scanned(documents: DataFrame) -> list[str]:
+    """Names of the columns that hold a document's text and its seams."""
+    return ["text", "cuts"] if "cuts" in documents.columns else ["text"]
+
+
+def _seams(batch: pa.RecordBatch) -> pa.Array | None:
+    """Where each text of a batch was cut by an earlier run."""
+    if "cuts" not in batch.schema.names or batch.column("cuts").null_count == batch.num_rows:
+        return None
+    return pa.array([kernel.seams_of(_ranges_of(cuts)) for cuts in _cuts_of(batch)], pa.list_(pa.int64()))
+
+
+def _cuts_of(batch: pa.RecordBatch) -> list[list[dict[str, Any]]]:
+    if "cuts" not in batch.schema.names:
+        return [[]] * batch.num_rows
+    return [cuts or [] for cuts in batch.column("cuts").to_pylist()]
+
+
+def _ranges_of(cuts: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
+    return [(cut["start"], cut["end"]) for cut in cuts]
+
+
+# ------------------------------------------------------------------------------------------------------------- anchors
+
+
+def _surviving_anchors(documents: DataFrame, run: _Run) -> tuple[NDArray[np.uint64], dict[str, Any]]:
+    """A bitmap of the anchors that occur more than once in the corpus."""
+    scanned = map_in_arrow(
+        documents.select(*_scanned(documents)), _anchor_batches(run.step), "hash long, times long, tokens long"
+    )
+    counted = scanned.groupBy("hash").agg(F.sum("times").alias("times"), F.sum("tokens").alias("tokens"))
+    observed, counts = written(
+        counted.where((F.col("times") > 1) | (F.col("tokens") > 0)),
+        run.path("anchors"),
+        tokens=F.sum("tokens"),
+        anchors=F.count_if(F.col("times") > 1),
+    )
+    survivors = observed.where(F.col("times") > 1).select("hash")
+    return bitmap_of(survivors, counts["anchors"]), {
+        "tokens": counts["tokens"],
+        "repeated_anchors": counts["anchors"],
+    }
+
+
+def _anchor_batches(step: DedupSubstring) -> ArrowMap:
+    length, unit = step.length, step.unit
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = kernel.anchors(batch.column("text"), length, unit, _seams(batch))
+            # The number of tokens travels with a hash that occurs nowhere else often enough to matter.
+            tokens = np.zeros(len(found.hashes) + 1, dtype=np.int64)
+            tokens[-1] = found.tokens
+            yield pa.RecordBatch.from_arrays(
+                [
+                    pa.array(np.append(found.hashes, 0)),
+                    pa.array(np.append(found.times, 0)),
+                    pa.array(tokens),
+                ],
+                names=["hash", "times", "tokens"],
+            )
+
+    return find
+
+
+# ------------------------------------------------------------------------------------------------------------- windows
+
+
+def _windows(documents: DataFrame, bitmap: NDArray[np.uint64], run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+    """Documents that hold windows at surviving anchors, in survivor order: place, id, key, copy and the windows."""
+    narrow = documents.select(*identity_columns(), *rank_columns(documents, run.step.keep), *_scanned(documents))
+    carried = [name for name in narrow.columns if name not in ("text", "cuts")]
+    lists = [("first", LongType()), ("second", LongType()), ("position", IntegerType()), ("run", IntegerType())]
+    schema = StructType(
+        [*nullable_fields(narrow, carried), *(StructField(name, ArrayType(kind)) for name, kind in lists)]
+    )
+    touched, counts = written(
+        map_in_arrow(narrow, _window_batches(run.step, carried, bitmap), schema),
+        run.path("windows"),
+        touched_documents=F.count(F.lit(1)),
+        window_rows=F.sum(F.size("first")),
+    )
+    ordered, _ = written(
+        touched.sort(*order_of(run.step.keep)).select("id", "key", "copy", *(name for name, _ in lists)),
+        run.path("ordered"),
+    )
+    return _numbered(ordered), counts
+
+
+def _window_batches(step: DedupSubstring, carried: list[str], bitmap: NDArray[np.uint64]) -> ArrowMap:
+    length, unit = step.length, step.unit
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = kernel.windows(batch.column("text"), length, bitmap, unit, _seams(batch))
+            used = np.flatnonzero(np.diff(found.offsets) > 0)
+            offsets = pa.array(np.append(found.offsets[used], found.offsets[-1]).astype(np.int32))
+            columns = [
+                *batch.select(carried).take(pa.array(used)).columns,
+                *(pa.ListArray.from_arrays(offsets, pa.array(column)) for column in found[:-1]),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=[*carried, "first", "second", "position", "run"])
+
+    return find
+
+
+def _numbered(ordered: DataFrame) -> DataFrame:
+    """Rows of a sorted, committed table with their numbers: files are in order, and rows are in their files."""
+    located = ordered.select(
+        "*", F.col("_metadata.file_name").alias("_file"), F.col("_metadata.row_index").alias("_row")
+    )
+    counts = sorted((row["_file"], row["count"]) for row in located.groupBy("_file").count().collect())  # a row a file
+    firsts = np.cumsum([0, *(count for _, count in counts)]).tolist()
+    table = [(name, first) for (name, _), first in zip(counts, firsts, strict=False)]
+    bases = ordered.sparkSession.createDataFrame(table, "_file string, _first long")
+    numbered = located.join(F.broadcast(bases), on="_file", how="inner")
+    return numbered.withColumn("place", F.col("_first") + F.col("_row")).drop("_file", "_row", "_first")
+
+
+# -------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _pieces(places: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+    """What is cut, and where each piece of it occurs earlier."""
+    zipped = F.inline(F.arrays_zip("first", "second", "position", "run"))
+    address = F.shiftleft("place", POSITION_BITS) + F.col("position")
+    rows = places.select("place", zipped).select("first", "second", address.alias("at"), F.col("run").cast("long"))
+    same = Window.partitionBy("first", "second").orderBy("at")
+    repeated = (
+        rows.select(
+            "at",
+            "run",
+            F.first("at").over(same.rowsBetween(Window.unboundedPreceding, Window.currentRow)).alias("earliest"),
+            F.lag(F.col("at") + F.col("run") - 1, 1).over(same).alias("previous"),
+            F.lead("at", 1).over(same).alias("next"),
+        )
+        .where((F.col("run") > 1) | F.col("previous").isNotNull() | F.col("next").isNotNull())
+        .select(
+            F.shiftright("at", POSITION_BITS).alias("place"),
+            "at",
+            "run",
+            "earliest",
+            F.coalesce("previous", F.lit(-1)).alias("previous"),
+        )
+    )
+    sorted_rows = repeated.repartition("place").sortWithinPartitions("at")
+    schema = f"{PIECE}, lost long, repeated long"
+    pieces, counts = written(
+        map_in_arrow(sorted_rows, _piece_batches(run.step.length), schema),
+        run.path("pieces-0"),
+        repeated_windows=F.sum("repeated"),
+        windows_lost=F.sum("lost"),
+        pieces=F.count("start"),
+        cut_tokens=F.sum(F.col("end") - F.col("start")),
+    )
+    return pieces.where(F.col("start").isNotNull()).select(*_PIECE_NAMES), counts
+
+
+def _piece_batches(length: int) -> ArrowMap:
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in _whole_documents(batches):
+            at, runs, firsts, previous = (
+                np.asarray(batch.column(name)) for name in ("at", "run", "earliest", "previous")
+            )
+            found, lost = kernel.cut(at, runs, firsts, previous, length)
+            facts = {"lost": lost, "repeated": int(runs.sum())}
+            # One row more, without a piece, for the counts.
+            columns = [pa.concat_arrays([pa.array(column), pa.nulls(1, pa.array(column).type)]) for column in found]
+            columns += [pa.array([None] * len(found.starts) + [value], pa.int64()) for value in facts.values()]
+            yield pa.RecordBatch.from_arrays(columns, names=[*_PIECE_NAMES, *facts])
+
+    return find
+
+
+def _whole_documents(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows sorted by place, so that no document is divided."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        place = np.asarray(batch.column("place"))
+        begin = int(np.searchsorted(place, place[-1]))
+        if begin or (held and held[-1].column("place")[-1].as_py() != place[0]):
+            yield from _joined([*held, batch.slice(0, begin)])
+            held = []
+        held.append(batch.slice(begin))
+    yield from _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    table = pa.Table.from_batches(batches) if batches else None
+    if table is not None and table.num_rows:
+        yield table.combine_chunks().to_batches()[0]
+
+
+# -------------------------------------------------------------------------------------------------------------- chains
+
+
+def _followed(pieces: DataFrame, count: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+    """Pieces whose targets are text that is not cut: in one task where there are few, else in rounds."""
+    if count <= TASK_PIECES:
+        moved = map_in_arrow(pieces.coalesce(1).sortWithinPartitions("start"), _follow_to_the_end, PIECE)
+        final, counts = written(moved, run.path("pieces-final"), pieces=F.count(F.lit(1)))
+        return final, {**counts, "rounds": 0}
+    rounds = 0
+    while True:
+        rounds += 1
+        asking = pieces.where(~F.col("final"))
+        rows = _of_document(pieces, "start", _MAP).unionByName(_of_document(asking, "target", _ASKING))
+        sorted_rows = rows.repartition("place").sortWithinPartitions("place", "kind", "start")
+        moved = map_in_arrow(sorted_rows, _follow_batches, PIECE)
+        pieces, counts = written(
+            pieces.where("final").unionByName(moved),
+            run.path(f"pieces-{rounds}"),
+            pieces=F.count(F.lit(1)),
+            open=F.count_if(~F.col("final")),
+        )
+        if not counts["open"]:
+            return pieces, {"pieces": counts["pieces"], "rounds": rounds}
+
+
+def _follow_to_the_end(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    pieces = _no_pieces()
+    for batch in batches:
+        pieces = _with_more(pieces, _pieces_in(batch))
+    while not pieces.final.all():
+        pieces = kernel.follow(pieces, pieces)
+    yield _batch_of(pieces)
+
+
+def _of_document(pieces: DataFrame, address: str, kind: int) -> DataFrame:
+    place = F.shiftright(address, POSITION_BITS).alias("place")
+    return pieces.select(place, F.lit(kind).alias("kind"), *_PIECE_NAMES)
+
+
+def _follow_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pieces that point at a document come after its own pieces, which are all that is held of them."""
+    held = _no_pieces()
+    for batch in batches:
+        kind = np.asarray(batch.column("kind"))
+        cuts = _with_more(held, _pieces_in(batch.filter(pa.array(kind == _MAP))))
+        yield _batch_of(kernel.follow(cuts, _pieces_in(batch.filter(pa.array(kind == _ASKING)))))
+        if batch.num_rows:
+            last = batch.column("place")[-1].as_py() << POSITION_BITS
+            first = int(np.searchsorted(cuts.starts, last))
+            held = Pieces(*(column[first:] for column in cuts))
+
+
+def _no_pieces() -> Pieces:
+    return Pieces(*np.empty((4, 0), dtype=np.int64), np.empty(0, dtype=np.bool_))
+
+
+def _with_more(pieces: Pieces, more: Pieces) -> Pieces:
+    return Pieces(*(np.append(old, new) for old, new in zip(pieces, more, strict=True)))
+
+
+def _pieces_in(batch: pa.RecordBatch) -> Pieces:
+    longs = [np.asarray(batch.column(name)) for name in _PIECE_NAMES[:4]]
+    return Pieces(*longs, batch.column("final").to_numpy(zero_copy_only=False).astype(np.bool_))
+
+
+def _batch_of(pieces: Pieces) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in pieces], names=list(_PIECE_NAMES))
+
+
+def _sources(final: DataFrame, places: DataFrame) -> DataFrame:
+    """(key, copy, sources): what is cut from each document, ascending, and the document that has it."""
+    names = places.select("place", "id", "key", "copy")
+    mask = (1 << POSITION_BITS) - 1
+    source = F.struct(
+        F.col("start").bitwiseAND(F.lit(mask)).alias("start"),
+        (F.col("end") - F.shiftleft("place", POSITION_BITS)).alias("end"),
+        "period",
+        "target",
+        "kept_in",
+    )
+    return (
+        final.withColumn("_target_place", F.shiftright("target", POSITION_BITS))
+        .join(
+            names.select(F.col("place").alias("_target_place"), F.col("id").alias("kept_in")),
+            on="_target_place",
+            how="inner",
+        )
+        .withColumn("place", F.shiftright("start", POSITION_BITS))
+        .groupBy("place")
+        .agg(F.sort_array(F.collect_list(source)).alias("sources"))  # of one document, no more than it has words
+        .join(names.select("place", "key", "copy"), on="place", how="inner")
+        .select("key", "copy", "sources")
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- cuts
+
+
+def _edited(documents: DataFrame, sources: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+    """(id, key, copy, text, spans, cuts, words, removed_words, reasons) of the documents that are cut."""
+    whole = documents.select(*identity_columns(), *_scanned(documents))
+    joined = whole.join(sources, on=["key", "copy"], how="inner").select(*whole.columns, "sources")
+    span = "struct<start: long, end: long, kept_in: string, text: string>"
+    schema = (
+        f"id string, key binary, copy long, text string, spans array<{span}>, cuts {CUTS_TYPE.simpleString()}, "
+        "words long, removed_words long"
+    )
+    edited = map_in_arrow(joined, _edit_batches(run.step), schema).where(F.size("spans") > 0)
+    return written(
+        edited.withColumn("reasons", _reasons(run.step)),
+        run.path("edited"),
+        cut_documents=F.count(F.lit(1)),
+        removed_words=F.sum("removed_words"),
+        removed=F.count_if(F.size("reasons") > 0),
+    )
+
+
+def _edit_batches(step: DedupSubstring) -> ArrowMap:
+    unit: Unit = step.unit
+
+    def edit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _edit_batch(batch, unit)
+
+    return edit
+
+
+def _edit_batch(batch: pa.RecordBatch, unit: Unit) -> pa.RecordBatch:
+    seams = _seams(batch)
+    all_tokens = kernel.tokens(batch.column("text"), unit, seams)
+    all_words = all_tokens if unit == "words" else kernel.tokens(batch.column("text"), "words", seams)
+    texts, spans, cuts = [], [], []
+    for row, (text, found, before) in enumerate(
+        zip(batch.column("text").to_pylist(), batch.column("sources").to_pylist(), _cuts_of(batch), strict=True)
+    ):
+        ranges = _ranges_of(before)
+        left, cut = kernel.without(
+            text, _part(all_tokens, row), _part(all_words, row), _joined_sources(found), kernel.seams_of(ranges)
+        )
+        moved = [one._replace(**_moved(ranges, one)) for one in cut]
+        texts.append(left)
+        spans.append([one._asdict() for one in moved])
+        cuts.append(sorted([*before, *(_place(one) for one in moved)], key=lambda one: one["start"]))
+    edited = pa.array(texts, pa.string())
+    before_words = np.diff(all_words.offsets)
+    after_words = np.diff(words(edited, normalised=False).offsets)
+    return pa.RecordBatch.from_arrays(
+        [
+            *batch.select(["id", "key", "copy"]).columns,
+            edited,
+            pa.array(spans, pa.list_(_CUT_ARROW)),
+            pa.array(cuts, pa.list_(pa.struct(list(_CUT_ARROW)[:3]))),
+            pa.array(before_words),
+            pa.array(before_words - after_words),
+        ],
+        names=["id", "key", "copy", "text", "spans", "cuts", "words", "removed_words"],
+    )
+
+
+def _part(tokens: kernel.Tokens, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    own = slice(tokens.offsets[row], tokens.offsets[row + 1])
+    return tokens.starts[own], tokens.ends[own]
+
+
+def _joined_sources(found: list[dict[str, Any]]) -> list[Source]:
+    """Pieces of a document, neighbours that stand side by side where they stay as one."""
+    joined: list[Source] = []
+    beside = -1  # address after what the last one points at
+    for piece in found:
+        start, end = piece["start"], piece["end"]
+        if joined and joined[-1].end == start and piece["target"] == beside:
+            joined[-1] = joined[-1]._replace(end=end)
+        else:
+            joined.append(Source(start, end, piece["kept_in"]))
+        beside = piece["target"] + end - start if piece["period"] == end - start else -1
+    return joined
+
+
+def _moved(before: list[tuple[int, int]], cut: kernel.Cut) -> dict[str, int]:
+    start, end = kernel.before_cuts(before, cut.start, cut.end)
+    return {"start": start, "end": end}
+
+
+def _place(cut: kernel.Cut) -> dict[str, Any]:
+    return {"start": cut.start, "end": cut.end, "kept_in": cut.kept_in}
+
+
+def _reasons(step: DedupSubstring) -> Column:
+    """Why a page is removed; empty where it stays."""
+    share = F.col("removed_words") / F.col("words")
+    left = F.col("words") - F.col("removed_words")
+    reasons = [(left < step.min_words_left, "words_left", left, f">= {step.min_words_left}")]
+    if step.max_removed_share is not None:
+        limit = step.max_removed_share
+        reasons.append((share > limit, "removed_word_fraction", share, f"<= {limit:g}"))
+    broken = [
+        F.when(
+            condition,
+            F.struct(F.lit(rule).alias("rule"), value.cast("double").alias("value"), F.lit(bound).alias("bound")),
+        )
+        for condition, rule, value, bound in reasons
+    ]
+    return F.array_compact(F.array(*broken)).cast(REASONS_TYPE)
+
+
+JOB = Job(
+    name="dedup-substring",
+    summary="Cut every run of words that has an earlier occurrence; one copy stays.",
+    example="winnow dedup-substring --recipe gopher --set steps.dedup_substring={} --input texts/kept --output clean",
+    steps=("dedup_substring",),
+    set_steps={"dedup_substring": dedup_substring},
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this job."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
