@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
+from jobs.core.documents import CUTS_TYPE
+from jobs.core.outcome import with_edits
 from jobs.core.recipe import DedupSubstring
 from jobs.dedup_substring import find_substrings
 from udfs.reference import substrings as plain
@@ -214,6 +216,17 @@ def test_a_paragraph_ends_where_it_did_and_scripts_without_spaces_are_cut_betwee
     )
     found, _ = run(make_documents([*rows, {"id": "null", "text": None}]), workspace, length=4)
     assert texts(found) == ["one two three four", "start\n\nend", "a\n\nb", "一二三四五", "六七", "", "", None]
+
+
+def test_cuts_of_two_steps_have_one_shape(spark: Any) -> None:
+    rows = spark.createDataFrame([(b"a", 0, "1 2"), (b"b", 0, "3 4")], "key binary, copy long, text string")
+    of_lines = spark.createDataFrame(
+        [(b"a", 0, "1", [(1, 3, " 2")]), (b"b", 0, "3", [(1, 3, " 4")])],
+        "key binary, copy long, text string, cuts array<struct<begin: long, end: long, text: string>>",
+    )
+    own = f"key binary, copy long, text string, cuts {CUTS_TYPE.simpleString()}"
+    found = with_edits(rows, [of_lines, spark.createDataFrame([(b"b", 0, "", [(0, 1, "a")])], own)])
+    assert {(row["text"], tuple(row["cuts"][0])) for row in found.collect()} == {("1", (1, 3, None)), ("", (0, 1, "a"))}
 
 
 def test_a_run_publishes_edited_texts_and_spans_and_its_output_is_left_as_it_is(tmp_path: Path, spark: Any) -> None:
