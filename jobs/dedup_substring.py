@@ -358,20 +358,20 @@ def _follow_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         if batch.num_rows:
             last = batch.column("place")[-1].as_py() << POSITION_BITS
             first = int(np.searchsorted(cuts.starts, last))
-            held = Pieces(*(column[first:] for column in cuts))
+            held = Pieces._make(column[first:] for column in cuts)
 
 
 def _no_pieces() -> Pieces:
-    return Pieces(*np.empty((4, 0), dtype=np.int64), np.empty(0, dtype=np.bool_))
+    return Pieces._make((*np.empty((4, 0), dtype=np.int64), np.empty(0, dtype=np.bool_)))
 
 
 def _with_more(pieces: Pieces, more: Pieces) -> Pieces:
-    return Pieces(*(np.append(old, new) for old, new in zip(pieces, more, strict=True)))
+    return Pieces._make(np.append(old, new) for old, new in zip(pieces, more, strict=True))
 
 
 def _pieces_in(batch: pa.RecordBatch) -> Pieces:
     longs = [np.asarray(batch.column(name)) for name in _PIECE_NAMES[:4]]
-    return Pieces(*longs, batch.column("final").to_numpy(zero_copy_only=False).astype(np.bool_))
+    return Pieces._make((*longs, batch.column("final").to_numpy(zero_copy_only=False).astype(np.bool_)))
 
 
 def _batch_of(pieces: Pieces) -> pa.RecordBatch:
@@ -448,7 +448,7 @@ def _edit_batch(batch: pa.RecordBatch, unit: Unit) -> pa.RecordBatch:
         left, cut = kernel.without(
             text, _part(all_tokens, row), _part(all_words, row), _joined_sources(found), kernel.seams_of(ranges)
         )
-        moved = [one._replace(**_moved(ranges, one)) for one in cut]
+        moved = [_moved(ranges, one) for one in cut]
         texts.append(left)
         spans.append([one._asdict() for one in moved])
         cuts.append(sorted([*before, *(_place(one) for one in moved)], key=lambda one: one["start"]))
@@ -487,9 +487,9 @@ def _joined_sources(found: list[dict[str, Any]]) -> list[Source]:
     return joined
 
 
-def _moved(before: list[tuple[int, int]], cut: kernel.Cut) -> dict[str, int]:
+def _moved(before: list[tuple[int, int]], cut: kernel.Cut) -> kernel.Cut:
     start, end = kernel.before_cuts(before, cut.start, cut.end)
-    return {"start": start, "end": end}
+    return cut._replace(start=start, end=end)
 
 
 def _place(cut: kernel.Cut) -> dict[str, Any]:

@@ -424,7 +424,7 @@ def windows(
         data, *parts, UNITS.index(unit), length, gram_of(length), tables_for_kernels(), longest, bitmap, bits, *found
     )  # fmt: skip
     rows = int(found.offsets[-1])
-    return Windows(*(column[:rows] for column in found[:-1]), found.offsets)
+    return Windows._make((*(column[:rows] for column in found[:-1]), found.offsets))
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces
@@ -617,7 +617,7 @@ def follow(cuts: Pieces, pieces: Pieces) -> Pieces:
         atoms = np.empty((max(most, len(atoms)), 5), dtype=np.int64)
         out = np.empty((max(count, len(out)), 5), dtype=np.int64)
     columns = [np.ascontiguousarray(column) for column in out[:count].T]
-    return Pieces(*columns[:4], columns[4] != 0)
+    return Pieces._make((*columns[:4], columns[4] != 0))
 
 
 def _matrix(pieces: Pieces) -> NDArray[np.int64]:
@@ -730,7 +730,8 @@ def _separates(space: bytes) -> tuple[int, bool]:
 
 def seams_of(cuts: list[tuple[int, int]]) -> list[int]:
     """Return the places in what is left of a text at which it was cut; ranges of its code points, ascending."""
-    seams, removed = [], 0
+    seams: list[int] = []
+    removed = 0
     for start, end in cuts:
         if not seams or seams[-1] != start - removed:
             seams.append(start - removed)
