@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dedup-lines": ("jobs.dedup_lines", "cut lines and paragraphs that many pages share"),
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "dedup-substring": ("jobs.dedup_substring", "cut runs of words that occur elsewhere"),
+    "refresh": ("jobs.refresh", "clean new inputs and publish a new version of a corpus"),
     "measure": ("jobs.measure", "write each document's signals"),
     "explain": ("jobs.explain", "show every rule's verdict on one text"),
     "report": ("jobs.report", "write a run's report as one HTML page"),

@@ -52,6 +52,7 @@ from jobs.core.arrow_map import ArrowMap, map_in_arrow
 from jobs.core.bitmap import bitmap_of, in_bitmap
 from jobs.core.console import say
 from jobs.core.job import Job, run_job
+from jobs.core.near_pairs import Compared, compared_parts, similarities
 from jobs.core.recipe import DedupNear
 from jobs.core.run import SetResult
 from jobs.core.run_folder import StageFolder
@@ -72,9 +73,6 @@ from jobs.core.survivors import (
 from udfs.candidates import Splitter
 from udfs.minhash import PLANE_PERMUTATIONS, SketchParameters, sketch
 from udfs.resolution import components, removed_nodes
-from udfs.shingles import distinct_shingles
-from udfs.similarity import edit_similarity, jaccard, packed, scaled
-from udfs.tokens import words
 
 SIGNATURE_VALUES = 256  # of each signature are stored, for splitting large buckets
 WINDOW_ROWS = 16  # further rows by which a large bucket is split
@@ -438,18 +436,7 @@ def _set_batches(step: DedupNear, bitmap: NDArray[np.uint64] | None) -> ArrowMap
 
 
 def _set_batch(nodes: pa.Array, text: pa.Array, step: DedupNear) -> pa.RecordBatch:
-    hashes, offsets = distinct_shingles(text, step.ngram, step.unspaced_ngram)
-    scales, ends = np.zeros(len(nodes), dtype=np.int64), offsets[1:]
-    if step.verify == "scaled":
-        scales, ends = scaled(hashes, offsets, step.min_scaled_hashes)
-    sequences = pa.nulls(len(nodes), pa.binary())
-    if step.edit_similarity is not None:
-        found = words(text, normalised=True)
-        sequences = packed(found.hashes, found.offsets[:-1], found.offsets[1:]).cast(pa.binary())
-    sets = packed(hashes, offsets[:-1], ends).cast(pa.binary())
-    return pa.RecordBatch.from_arrays(
-        [nodes, sets, pa.array(scales), sequences], names=["node", "hashes", "scale", "words"]
-    )
+    return pa.RecordBatch.from_arrays([nodes, *compared_parts(text, step)], names=["node", "hashes", "scale", "words"])
 
 
 def _compared(pairs: DataFrame, left_sets: DataFrame, right_sets: DataFrame, run: _Run) -> DataFrame:
@@ -466,20 +453,15 @@ def _compared(pairs: DataFrame, left_sets: DataFrame, right_sets: DataFrame, run
 
 
 def _comparison(step: DedupNear) -> ArrowMap:
+    def side(batch: pa.RecordBatch, name: str) -> Compared:
+        sequences = batch.column(f"{name}_words") if step.edit_similarity is not None else None
+        return Compared(batch.column(f"{name}_hashes"), batch.column(f"{name}_scale"), sequences)
+
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            similarities = jaccard(
-                batch.column("left_hashes"),
-                batch.column("right_hashes"),
-                batch.column("left_scale"),
-                batch.column("right_scale"),
-            )
-            reached = pa.array(similarities >= step.threshold)
-            batch, similarities = batch.filter(reached), similarities[np.asarray(reached)]
-            if step.edit_similarity is not None:
-                edits = edit_similarity(batch.column("left_words"), batch.column("right_words"), step.edit_similarity)
-                batch, similarities = batch.filter(pa.array(edits >= 0)), similarities[edits >= 0]
-            columns = [batch.column("left"), batch.column("right"), pa.array(similarities)]
+            reached, found = similarities(side(batch, "left"), side(batch, "right"), step)
+            kept = batch.filter(pa.array(reached))
+            columns = [kept.column("left"), kept.column("right"), pa.array(found[reached])]
             yield pa.RecordBatch.from_arrays(columns, names=["left", "right", "similarity"])
 
     return compare

@@ -24,10 +24,11 @@ from jobs.core import inputs as input_files
 from jobs.core.console import log, name_run, progress, rates, say, speed
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
-from jobs.core.errors import ConfigurationError, GateError, InputContractError, UsageError
+from jobs.core.errors import ConfigurationError, InputContractError, UsageError
 from jobs.core.executors import peak_worker_bytes
 from jobs.core.files import DriverFiles, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
+from jobs.core.gates import refuse_tripped
 from jobs.core.inputs import InputFile
 from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
 from jobs.core.outcome import (
@@ -83,6 +84,10 @@ class Request:
     dry_run: bool = False
     run_id: str | None = None
     paranoid: bool = False
+    files: Sequence[InputFile] | None = None  # what to read, where it was settled before; else what the sources name
+    history: str | None = None  # the version of the corpus that set steps look at, for a refresh
+    allowed_gates: tuple[str, ...] = ()
+    row_group_bytes: int | None = None  # of the kept documents; None: Spark's default
 
     @property
     def recipe(self) -> Recipe:
@@ -116,7 +121,7 @@ def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetSt
     run_id = request.run_id or _new_run_id(request)
     name_run(run_id)
     started = time.time()
-    listed, not_read = input_files.list_inputs(files, reader_sources(request.recipe))
+    listed, not_read = _inputs(files, request)
     say(f"{len(listed)} input files, {total_bytes(f.info for f in listed):,} bytes", files=len(listed))
     for path in not_read:
         say(f"not read (no known format): {path}")
@@ -142,6 +147,12 @@ def execute(spark: SparkSession, request: Request, set_steps: Mapping[str, SetSt
         return _run(context, set_steps, run_id, started)
     finally:
         folder.close()
+
+
+def _inputs(files: DriverFiles, request: Request) -> tuple[list[InputFile], list[str]]:
+    if request.files is not None:
+        return list(request.files), []
+    return input_files.list_inputs(files, reader_sources(request.recipe))
 
 
 def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, started: float) -> dict[str, Any]:
@@ -354,15 +365,16 @@ class DoneStep:
 
 def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, before: Sequence[DoneStep]) -> DoneStep:
     recipe = context.request.recipe
-    parameters = getattr(recipe.steps, name)
+    parameters = getattr(recipe.steps, name, None)  # None: a step that a command brings itself
     parts = fingerprint(
         rows=context.steps.part(),
         inputs=context.inputs_digest,
         sampling=[context.request.sample, context.request.limit],
-        recipe=parameters.model_dump(mode="json"),
-        before=[(one.name, getattr(recipe.steps, one.name).model_dump(mode="json")) for one in before],
+        recipe=_settings(recipe, name),
+        before=[(one.name, _settings(recipe, one.name)) for one in before],
+        history=context.request.history,
         testsets=_files_of_testsets(context.files, parameters),
-        definition=DEFINITION_VERSIONS[name],
+        definition=DEFINITION_VERSIONS.get(name),
         code=code_version(),
     )
 
@@ -398,6 +410,11 @@ def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, befor
     _say_account(account)
     context.accounts.append(account)
     return DoneStep(name, folder, facts)
+
+
+def _settings(recipe: Recipe, name: str) -> Any:
+    parameters = getattr(recipe.steps, name, None)
+    return None if parameters is None else parameters.model_dump(mode="json")
 
 
 def _rules_of_decisions(decisions: DataFrame) -> dict[str, int]:
@@ -466,11 +483,7 @@ def _check_gates(context: Context, rows: DataFrame, done: Sequence[DoneStep]) ->
         tripped += _stage_gates(context)
         losses = losses_by_source(rows, [one.table(context.spark, "decisions") for one in done])
         tripped += sources_that_lose_too_much(losses, gates)
-    if tripped:
-        raise GateError(
-            "nothing is published, a gate tripped: " + "; ".join(tripped),
-            next_step="look at the funnel above; change the recipe's gates and run again with --resume",
-        )
+    refuse_tripped(tripped, context.request.allowed_gates)
 
 
 def _null_gates(context: Context, documents: int) -> list[str]:
@@ -496,15 +509,17 @@ def _stage_gates(context: Context) -> list[str]:
             tripped.append(
                 f"max_stage_removed_fraction.{account.stage}: {share:.4f} were removed, {limit:g} is allowed"
             )
-        for fact, gate in (
-            ("near_unresolved", gates.max_near_unresolved_fraction),
-            ("largest_cluster", gates.max_cluster_fraction),
-            ("contaminated", gates.max_contaminated_fraction),
+        for fact, name in (
+            ("near_unresolved", "max_near_unresolved_fraction"),
+            ("largest_cluster", "max_cluster_fraction"),
+            ("contaminated", "max_contaminated_fraction"),
         ):
+            gate = getattr(gates, name)
             value = account.facts.get(fact)
             if gate is not None and isinstance(value, int | float) and value / account.read > gate:
                 tripped.append(
-                    f"{fact} of {account.stage}: {value} of {account.read} documents, a share of {gate:g} is allowed"
+                    f"{name}: {fact} of {account.stage}: {value} of {account.read} documents, "
+                    f"a share of {gate:g} is allowed"
                 )
     return tripped
 
@@ -526,6 +541,8 @@ def _ledger(context: Context, run_id: str, started: float) -> dict[str, Any]:
         "inputs_sha256": context.inputs_digest,
         "sample": request.sample,
         "limit": request.limit,
+        "history": request.history,
+        "allowed_gates": list(request.allowed_gates),
         "totals": totals(context.accounts),
         "stages": [stage_record(account) for account in context.accounts],
         "spark": {
@@ -565,7 +582,9 @@ def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger
     content = recipe.keep_content or context.request.job == "ingest"
     with progress(spark, "publish"):
         kept = kept_documents(rows, decisions, edits, keep_signals=recipe.keep_signals, keep_content=content)
-        kept.write.parquet(out.table("kept"))
+        row_groups = context.request.row_group_bytes
+        writer = kept.write.option("parquet.block.size", str(row_groups)) if row_groups else kept.write
+        writer.parquet(out.table("kept"))
         removed_documents(rows, decisions, recipe.audit, keep_content=content).write.parquet(out.table("removed"))
         quarantined_rows(rows).coalesce(1).write.parquet(out.table("quarantine"))
         signal_rows(rows, decisions).write.parquet(out.table("signals"))
@@ -644,6 +663,7 @@ def _finished_already(context: Context) -> dict[str, Any] | None:
         published.get("recipe_sha256") == context.request.recipe_sha256
         and published.get("inputs_sha256") == context.inputs_digest
         and published.get("job") == context.request.job
+        and published.get("history") == context.request.history
     )
     if not same:
         changed = [k for k, v in (("recipe", context.request.recipe_sha256),) if published.get("recipe_sha256") != v]

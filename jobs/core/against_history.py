@@ -1,0 +1,308 @@
+"""Which documents of a batch a corpus has already: history is scanned once, is never shuffled, and outranks it.
+
+1. *Probes*: the batch's own digests (or band hashes) are computed, sorted, and sent to every machine as flat arrays
+   with a bitmap in front: 24 bytes a value and two in the bitmap, so 800 MB for a million documents of 32 bands, mapped
+   and not loaded. Larger batches take several scans (`MOST_PROBES`).
+2. *Scan*: every task reads one column of its state files, 16 bytes a document for digests, 5 a band for near, and
+   looks each value up. Nothing but hits comes out: (batch row, file, row), 40 bytes each.
+3. *Hits* are joined with the batch and grouped by file. A digest is equal in all its 128 bits or it is no hit; for
+   near-duplicates the text of the hit is read from the row groups that hold it, and compared as in `dedup_near`.
+   Shuffled: the shingle sets of batch documents that have hits, 8 bytes a word.
+
+So what is shuffled depends on the batch and its hits, not on the history; what is scanned is one column a step.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.core.arrow_map import ArrowMap, map_in_arrow
+from jobs.core.bitmap import in_bitmap
+from jobs.core.files import DriverFiles, join_path, open_for_reading
+from jobs.core.near_pairs import Compared, compared_parts, similarities
+from jobs.core.recipe import DedupNear, Recipe
+from jobs.core.shipping import ship_folder
+from jobs.core.state import Probes, Scopes, Step, column_bytes, rows_of, scopes_of, state_column, state_values
+from jobs.core.survivors import nullable_fields, written
+
+MOST_PROBES = 32_000_000
+_MOST_BITMAP_BITS = 29
+_HIT = "node long, file string, row long, bytes long"
+
+
+@dataclass(frozen=True)
+class HistoryFile:
+    """One data file of the corpus: full paths of its documents and its state."""
+
+    documents: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Batch documents that the corpus has: decisions (key, copy, duplicate_of, duplicate_of_key, similarity), facts."""
+
+    decisions: DataFrame
+    facts: dict[str, Any]
+
+
+def find_known(
+    documents: DataFrame, name: str, recipe: Recipe, history: Sequence[HistoryFile], workspace: str
+) -> Known:
+    """Find the documents of a batch that the history stands for, by one dedup step of a recipe.
+
+    Args:
+        documents: id, key, copy, text, url, source, language.
+        name: The step.
+        recipe: The recipe of the batch.
+        history: The corpus's data files; at least one.
+        workspace: Folder for intermediate tables.
+    """
+    spark, step = documents.sparkSession, getattr(recipe.steps, name)
+    probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
+    hits, scanned = _hits(spark, name, step, probes, counts["documents"], history, workspace)
+    found = _named_hits(documents, hits, step, join_path(workspace, "found"), spark, len(history))
+    best = found.groupBy("node").agg(
+        F.min(F.struct((-F.col("similarity")).alias("distance"), "id", "document_key")).alias("best")
+    )
+    decisions = best.join(probes.select("node", "key", "copy"), on="node", how="inner").select(
+        "key",
+        "copy",
+        F.col("best.id").alias("duplicate_of"),
+        F.col("best.document_key").alias("duplicate_of_key"),
+        (F.lit(None).cast("double") if name == "dedup_url" else -F.col("best.distance")).alias("similarity"),
+        F.lower(F.hex("best.document_key")).alias("cluster"),
+    )
+    decisions, removed = written(decisions, join_path(workspace, "decisions"), known=F.count(F.lit(1)))
+    return Known(decisions, {"in_history": removed["known"], **scanned})
+
+
+# --------------------------------------------------------------------------------------------------------------- probes
+
+
+def _probes(documents: DataFrame, name: str, step: Step, scopes: Scopes, path: str) -> tuple[DataFrame, dict[str, Any]]:
+    """Batch documents with the step's state value: node, key, copy, value. ``node`` is unique up to 64-bit chance."""
+    narrow = documents.select(
+        F.xxhash64("key", "copy").alias("node"), "key", "copy", "text", "url", "source", "language"
+    )
+    fields = nullable_fields(narrow, ["node", "key", "copy"])
+    schema = "node long, key binary, copy long, value binary"
+
+    def values(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            made = state_values(batch, name, step, scopes)
+            columns = [*(batch.column(field.name) for field in fields), made]
+            whole = pa.RecordBatch.from_arrays(columns, names=["node", "key", "copy", "value"])
+            yield whole.filter(made.is_valid())
+
+    return written(map_in_arrow(narrow, values, schema), path, documents=F.count(F.lit(1)))
+
+
+def _save_probes(files: DriverFiles, path: str, name: str, chunk: int, chunks: int) -> tuple[Path, int]:
+    """Sorted arrays of one chunk of the batch's values in a local folder, and how many there are."""
+    high, low, nodes = [], [], []
+    for info in files.find(path):
+        with open_for_reading(info.path) as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(columns=["node", "value"]):
+                node = np.asarray(batch.column("node"))
+                mine = np.mod(node, chunks) == chunk
+                found = Probes(batch.column("value").filter(pa.array(mine)), name)
+                high.append(found.high)
+                low.append(found.low)
+                nodes.append(node[mine][found.rows])
+    arrays = {
+        "high": np.concatenate([*high, np.empty(0, np.uint64)]),
+        "low": np.concatenate([*low, np.empty(0, np.uint64)]),
+        "nodes": np.concatenate([*nodes, np.empty(0, np.int64)]),
+    }
+    order = np.lexsort((arrays["low"], arrays["high"]))
+    folder = Path(tempfile.mkdtemp(prefix="winnow-probes-"))
+    for label, array in arrays.items():
+        np.save(folder / f"{label}.npy", array[order])
+    np.save(folder / "bitmap.npy", _bitmap(arrays["high"]))
+    return folder, len(order)
+
+
+def _bitmap(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    bits = min(_MOST_BITMAP_BITS, max(6, math.ceil(math.log2(16 * max(len(hashes), 1)))))
+    places = np.unique(hashes >> np.uint64(64 - bits))
+    bitmap = np.zeros(1 << (bits - 6), dtype=np.uint64)
+    np.bitwise_or.at(bitmap, places >> np.uint64(6), np.uint64(1) << (places & np.uint64(63)))
+    return bitmap
+
+
+# ------------------------------------------------------------------------------------------------------------- the scan
+
+
+def _hits(
+    spark: SparkSession,
+    name: str,
+    step: Step,
+    probes: DataFrame,
+    count: int,
+    history: Sequence[HistoryFile],
+    workspace: str,
+) -> tuple[DataFrame, dict[str, int]]:
+    """Distinct (node, file, row) for every history document with a value of the batch's."""
+    each = step.bands if isinstance(step, DedupNear) else 1
+    chunks = max(1, math.ceil(count * each / MOST_PROBES))
+    parts, facts = [], {"history_hits": 0, "history_bytes": 0}
+    listed = spark.createDataFrame(
+        [(file.documents, file.state) for file in history], "documents string, state string"
+    ).repartition(max(1, min(len(history), 8 * spark.sparkContext.defaultParallelism)))
+    for chunk in range(chunks):
+        folder, _ = _save_probes(DriverFiles(spark), join_path(workspace, "probes"), name, chunk, chunks)
+        where = ship_folder(spark, folder, "probes")
+        scanned = map_in_arrow(listed, _scan(name, where), _HIT)
+        path = join_path(workspace, f"hits-{chunk}")
+        hits, seen = written(scanned, path, history_hits=F.count("node"), history_bytes=F.sum("bytes"))
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+        parts.append(hits.where(F.col("node").isNotNull()).select("node", "file", "row"))
+        facts = {label: facts[label] + int(seen[label]) for label in facts}
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.unionByName(part)
+    return whole, facts
+
+
+def _scan(name: str, where: Callable[[], Path]) -> ArrowMap:
+    column = state_column(name)
+
+    def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        folder = where()
+        arrays = {
+            label: np.load(folder / f"{label}.npy", mmap_mode="r", allow_pickle=False)
+            for label in ("bitmap", "high", "low", "nodes")
+        }
+        for batch in batches:
+            for documents, state in zip(*(part.to_pylist() for part in batch.columns), strict=True):
+                yield from _scan_file(documents, state, name, column, arrays)
+
+    return scan
+
+
+def _scan_file(
+    documents: str, state: str, name: str, column: str, arrays: dict[str, NDArray[Any]]
+) -> Iterator[pa.RecordBatch]:
+    with open_for_reading(state) as stream:
+        file = pq.ParquetFile(stream)
+        metadata, first = file.metadata, 0
+        size = sum(column_bytes(metadata.row_group(g), [column]) for g in range(metadata.num_row_groups))
+        yield _hit_batch(documents, np.empty(0, np.int64), np.empty(0, np.int64), size)
+        for batch in file.iter_batches(columns=[column]):
+            nodes, rows = _look_up(Probes(batch.column(0), name), arrays)
+            if len(nodes):
+                pairs = np.unique(np.stack([nodes, rows]), axis=1)
+                yield _hit_batch(documents, pairs[0], pairs[1] + first, 0)
+            first += batch.num_rows
+
+
+def _look_up(values: Probes, arrays: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Nodes of the batch and rows of the history with equal values."""
+    passed = in_bitmap(values.high.view(np.int64), arrays["bitmap"])
+    high, low, rows = values.high[passed], values.low[passed], values.rows[passed]
+    begin = np.searchsorted(arrays["high"], high, side="left")
+    end = np.searchsorted(arrays["high"], high, side="right")
+    counts = end - begin
+    places = np.repeat(begin - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+    same = arrays["low"][places] == np.repeat(low, counts)
+    return np.asarray(arrays["nodes"][places][same]), np.repeat(rows, counts)[same].astype(np.int64)
+
+
+def _hit_batch(documents: str, nodes: NDArray[np.int64], rows: NDArray[np.int64], size: int) -> pa.RecordBatch:
+    """Hits, and one row without a node that says how many bytes a file's column has."""
+    if not len(nodes):
+        node, row = pa.nulls(1, pa.int64()), pa.nulls(1, pa.int64())
+    else:
+        node, row = pa.array(nodes), pa.array(rows)
+    sizes = pa.array(np.full(len(node), size, dtype=np.int64))
+    return pa.RecordBatch.from_arrays([node, pa.array([documents] * len(node)), row, sizes], names=_names(_HIT))
+
+
+def _names(schema: str) -> list[str]:
+    return [part.split()[0] for part in schema.split(", ")]
+
+
+# --------------------------------------------------------------------------------------------------------- what was hit
+
+
+def _named_hits(
+    documents: DataFrame, hits: DataFrame, step: Step, path: str, spark: SparkSession, files: int
+) -> DataFrame:
+    """(node, id, document_key, similarity) of hits that are duplicates."""
+    schema = "node long, id string, document_key binary, similarity double"
+    if not isinstance(step, DedupNear):
+        grouped = hits.repartition("file").sortWithinPartitions("file", "row")
+        return written(map_in_arrow(grouped.select("node", "file", "row"), _name_batches, schema), path)[0]
+    nodes = hits.select("node").distinct()
+    texts = documents.select(F.xxhash64("key", "copy").alias("node"), "text").join(nodes, on="node", how="left_semi")
+    sets = map_in_arrow(texts, _set_batches(step), "node long, hashes binary, scale long, words binary")
+    grouped = hits.join(sets, on="node", how="inner").repartition("file").sortWithinPartitions("file", "row")
+    ordered = grouped.select("node", "file", "row", "hashes", "scale", "words")
+    return written(map_in_arrow(ordered, _verify_batches(step), schema), path)[0]
+
+
+def _by_file(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Parts of a batch that is sorted by file."""
+    files = batch.column("file").to_pylist()
+    start = 0
+    for place in range(1, len(files) + 1):
+        if place == len(files) or files[place] != files[start]:
+            yield files[start], batch.slice(start, place - start)
+            start = place
+
+
+def _name_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for file, part in _by_file(batch):
+            rows, places = np.unique(np.asarray(part.column("row")), return_inverse=True)
+            table, _ = rows_of(file, ["id", "key"], rows)
+            yield _named(part.column("node"), table.take(pa.array(places)), np.ones(part.num_rows))
+
+
+def _named(nodes: pa.Array, table: pa.Table, similarity: NDArray[np.float64]) -> pa.RecordBatch:
+    whole = table.combine_chunks()
+    ids = pa.chunked_array(whole.column("id")).cast(pa.string()).combine_chunks()
+    keys = pa.chunked_array(whole.column("key")).cast(pa.binary()).combine_chunks()
+    return pa.RecordBatch.from_arrays(
+        [nodes, ids, keys, pa.array(similarity)], names=["node", "id", "document_key", "similarity"]
+    )
+
+
+def _set_batches(step: DedupNear) -> ArrowMap:
+    def sets(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            parts = compared_parts(batch.column("text"), step)
+            yield pa.RecordBatch.from_arrays([batch.column("node"), *parts], names=["node", "hashes", "scale", "words"])
+
+    return sets
+
+
+def _verify_batches(step: DedupNear) -> ArrowMap:
+    def verify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for file, part in _by_file(batch):
+                rows, places = np.unique(np.asarray(part.column("row")), return_inverse=True)
+                table, _ = rows_of(file, ["id", "key", "text"], rows)
+                text = table.column("text").combine_chunks()
+                kept = Compared(*(values.take(pa.array(places)) for values in compared_parts(text, step)))
+                mine = Compared(part.column("hashes"), part.column("scale"), part.column("words"))
+                reached, found = similarities(mine, kept, step)
+                named = table.select(["id", "key"]).take(pa.array(places)).filter(pa.array(reached))
+                yield _named(part.column("node").filter(pa.array(reached)), named, found[reached])
+
+    return verify
