@@ -153,7 +153,8 @@ def main() -> None:
     parser.add_argument("--sandbox", action="store_true", help="measure only what the sandbox costs")
     arguments = parser.parse_args()
     if arguments.sandbox:
-        return sandbox_cost(arguments.every)
+        sandbox_cost(arguments.every)
+        return
     makers: dict[str, Callable[[], Engine]] = {
         "hybrid": lambda: _timed(hybrid),
         "trafilatura": trafilatura,
