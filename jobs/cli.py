@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dedup-near": ("jobs.dedup_near", "keep one of nearly equal documents"),
     "dedup-substring": ("jobs.dedup_substring", "cut runs of words that occur elsewhere"),
     "refresh": ("jobs.refresh", "clean new inputs and publish a new version of a corpus"),
+    "history": ("jobs.history", "show the versions of a corpus"),
     "measure": ("jobs.measure", "write each document's signals"),
     "explain": ("jobs.explain", "show every rule's verdict on one text"),
     "report": ("jobs.report", "write a run's report as one HTML page"),

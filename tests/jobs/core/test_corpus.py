@@ -159,3 +159,13 @@ def test_a_run_id_that_is_no_folder_name_is_refused() -> None:
     for run_id in ("", "../x", "a/b", ".hidden", "a b"):
         with pytest.raises(UsageError):
             check_run_id(run_id)
+
+
+def test_a_version_without_new_documents_is_a_version(corpus: Corpus) -> None:
+    publish(corpus, None, "a", 1)
+    head = corpus.head()
+    assert head is not None
+    assert corpus.publish(head, head.manifest.following("refresh", "empty", 1, done=["a", "empty"]), [], []) == 2
+    after = corpus.head()
+    assert after is not None
+    assert (after.version, after.manifest.done, len(rows(corpus))) == (2, ["a", "empty"], 1)
