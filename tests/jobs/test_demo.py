@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from jobs import pipeline
+from jobs import pipeline, report
 from jobs.make_sample import make_sample
 
 
@@ -74,6 +75,20 @@ def test_the_plain_definitions_agree_with_every_decision(demo: tuple[Path, dict[
     checked = json.loads((out / "ledger.json").read_text())["paranoid"]
     assert checked["checked"] > 150
     assert checked["agree"] == checked["checked"]
+
+
+def test_the_report_shows_every_step_and_is_written_again_to_the_byte(
+    demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, expected = demo
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 5_000_000
+    assert f"{expected['kept']} of {expected['read']} records kept" in page
+    for rule in ("word_count", "duplicate_exact", "duplicate_near", "item_coverage", "blocked_url"):
+        assert re.search(f'id="rule-[a-z_]+-{rule}"', page), rule
+    assert page.count('<svg class="chart"') > 20
+    assert report.main([str(out), "--output", str(tmp_path / "again.html")]) == 0
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
 
 
 def test_the_cleaned_corpus_opens_in_other_readers(demo: tuple[Path, dict[str, Any]]) -> None:
