@@ -130,7 +130,7 @@ def _sources(run: FinishedRun, groups: Groups) -> Iterator[str]:
     inputs = {record["source"]: record for record in run.ledger.get("inputs", [])}
     rows = []
     for name in sorted({*stated, *inputs, *groups.sources}):
-        counts = groups.sources.get(name, {})
+        counts: Mapping[str, int] = groups.sources.get(name, {})
         record = inputs.get(name, {})
         rows.append(
             (
