@@ -133,14 +133,21 @@ def _count_batches(step: DedupLines) -> ArrowMap:
             found = units(batch.column("text"), kind, min_chars)
             documents = _documents_of(found)
             used = found.counted & known[documents]
-            rows = np.column_stack((documents[used], found.digests[used]))
-            distinct, times = np.unique(rows, axis=0, return_counts=True)
-            columns = [scopes[distinct[:, 0]], distinct[:, 1], distinct[:, 2], times.astype(np.int64)]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(np.ascontiguousarray(column)) for column in columns], names=[*UNIT, "times"]
-            )
+            rows, times = _counted(documents[used], *found.digests[used].T)
+            columns = [scopes[rows[0]], rows[1], rows[2], times]
+            yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=[*UNIT, "times"])
 
     return count
+
+
+def _counted(*columns: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Return the distinct rows of some columns, and how often each is there."""
+    order = np.lexsort(columns[::-1])
+    ordered = [column[order] for column in columns]
+    begins = np.ones(len(order), dtype=np.bool_)
+    begins[1:] = np.any([column[1:] != column[:-1] for column in ordered], axis=0)
+    places = np.flatnonzero(begins)
+    return [column[places] for column in ordered], np.diff(np.append(places, len(order)))
 
 
 def _documents_of(found: Units) -> NDArray[np.int64]:

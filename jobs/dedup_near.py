@@ -11,8 +11,8 @@ kernels: `udfs.shingles`, `udfs.minhash`, `udfs.candidates`, `udfs.similarity`, 
    documents give all their pairs. A task is bounded by its largest bucket, which it reads as a stream.
 3. *Large buckets*, if any: their documents are paired with the bucket's best one, and the bucket is split by 16 further
    rows of the signature into parts that fit, whose pairs are all candidates; a part that cannot be split is paired with
-   its own best. Shuffled: 88 bytes for each (document, large bucket), highly compressible, for rows of one bucket are
-   nearly equal.
+   its own best. Shuffled: 80 bytes for each (document, large bucket) outside the parts that cannot be split, highly
+   compressible, for rows of one bucket are nearly equal; of those parts, one row each and task.
 4. *Distinct pairs* over all bands: 24 bytes a pair and band before compression. End of what is counted as before
    verification: at most 700 bytes a document with the defaults.
 5. *Pre-test* by bit planes: 100 bytes for each candidate document and pair. Rejects only what is four standard errors
@@ -284,25 +284,41 @@ def _pairs_of_large_buckets(sketches: DataFrame, large: DataFrame, run: _Run) ->
         .join(ordinals, on="node", how="inner"),
         run.path("members"),
     )
-    parts, counts = written(
+    # What no row of the window can split is reduced within the tasks: a cookie wall must not travel once a band.
+    unsplittable, counts = written(
+        members.groupBy("bucket", "window")
+        .agg(F.count(F.lit(1)).alias("size"), F.min_by("node", "ordinal").alias("best"))
+        .where(F.col("size") > step.max_bucket)
+        .select("bucket", "window", "best"),
+        run.path("unsplittable"),
+        unsplittable_parts=F.count(F.lit(1)),
+    )
+    parts, found = written(
         map_in_arrow(
-            members.repartition("bucket")
-            .sortWithinPartitions("bucket", "window", "node")
-            .select("bucket", "node", "window"),
+            _to_be_split(members, unsplittable, step.max_bucket)
+            .repartition("bucket")
+            .sortWithinPartitions("bucket", "window", "node"),
             _split_batches(step.max_bucket, window_rows),
             f"{PAIR}, bucket long, window binary",
         ),
         run.path("parts"),
         part_pairs=F.count("left"),
-        unsplittable_parts=F.count("bucket"),
     )
     pairs = parts.where(F.col("bucket").isNull()).select("left", "right", F.lit(0).alias("hub"))
-    stars = _stars(members.select("bucket", "node", "ordinal"), ["bucket"])
-    if counts["unsplittable_parts"]:
-        unsplittable = parts.where(F.col("bucket").isNotNull()).select("bucket", "window")
-        of_parts = members.join(unsplittable, on=["bucket", "window"], how="left_semi")
-        stars = stars.unionByName(_stars(of_parts, ["bucket", "window"]))
-    return pairs.unionByName(stars), counts
+    best_of_buckets = members.groupBy("bucket").agg(F.min_by("node", "ordinal").alias("best"))
+    stars = _stars(members, best_of_buckets, ["bucket"]).unionByName(
+        _stars(members, unsplittable, ["bucket", "window"])
+    )
+    return pairs.unionByName(stars), counts | found
+
+
+def _to_be_split(members: DataFrame, unsplittable: DataFrame, max_bucket: int) -> DataFrame:
+    """(bucket, node, window) of all members outside the unsplittable parts, and of each such part as many rows as tell
+    the splitter that it does not fit: it makes no pairs of them, so their nodes may be anything.
+    """
+    rest = members.join(unsplittable, on=["bucket", "window"], how="left_anti").select("bucket", "node", "window")
+    stand_ins = F.explode(F.sequence(F.lit(0).cast("long"), F.lit(max_bucket).cast("long"))).alias("node")
+    return rest.unionByName(unsplittable.select("bucket", stand_ins, "window"))
 
 
 def _with_ordinal(documents: DataFrame, order: list[Column], path: str) -> DataFrame:
@@ -326,9 +342,8 @@ def _number_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([batch.column("node"), ordinals], names=["node", "ordinal"])
 
 
-def _stars(members: DataFrame, group: list[str]) -> DataFrame:
+def _stars(members: DataFrame, best: DataFrame, group: list[str]) -> DataFrame:
     """Pairs of every member of a group with the group's best one."""
-    best = members.groupBy(*group).agg(F.min_by("node", "ordinal").alias("best"))
     joined = members.join(best, on=group, how="inner").where(F.col("node") != F.col("best"))
     return joined.select(
         F.least("node", "best").alias("left"),
