@@ -1,11 +1,12 @@
 """Repeated substrings against a suffix array on one machine: the same answer, and how fast; growth; shuffled bytes.
 
+    python benchmarks/substring.py kernels [--megabytes 20] [--length 50]
     python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
     python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
 
-Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``equality`` needs its own virtual
-environment: ``python -m venv benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install
-"pydivsufsort==0.0.20"``.
+Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``kernels`` is one process without
+Spark, ``equality`` the whole job; both need a virtual environment of the suffix array: ``python -m venv
+benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install "pydivsufsort==0.0.20"``.
 
 Two cores. The suffix array is built over word numbers, with a number of its own after each document, so that what it
 finds is what brute force would: every window of `length` words that occurs before, cut.
@@ -118,6 +119,94 @@ def run(spark: Any, documents: Path, work: Path, **changes: Any) -> tuple[Any, d
     return result, dict(result.facts), time.perf_counter() - began
 
 
+# -------------------------------------------------------------------------------------------------------------- kernels
+
+
+def kernels(megabytes: float, length: int) -> None:
+    """The kernels alone, on one core, with numpy's sort in the place of Spark's."""
+    from udfs import substrings
+
+    texts = sample(megabytes)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    column = pa.array(texts, pa.large_string())
+    everything = np.full(1, 2**64 - 1, dtype=np.uint64)
+    substrings.anchors(column[:1], length)
+    substrings.windows(column[:1], length, everything)  # compiles, or loads what is compiled
+    times = [time.process_time()]
+    anchors = substrings.anchors(column, length)
+    times.append(time.process_time())
+    bitmap = bitmap_of(anchors.hashes[anchors.times > 1], 26)
+    times.append(time.process_time())
+    windows = substrings.windows(column, length, bitmap)
+    times.append(time.process_time())
+    pieces, lost = substrings.cut(*repeated_windows(windows), length)
+
+    words = substrings.tokens(column, "words")
+    numbers = [own for place in range(len(texts)) for own in (word_numbers(texts, words, place), [-1 - place])]
+    flat = np.concatenate(numbers).astype(np.int64).astype(np.uint32)
+    bases = words.offsets[:-1] + np.arange(len(texts))
+    starts = bases[pieces.starts >> substrings.POSITION_BITS] + pieces.starts % (1 << substrings.POSITION_BITS)
+    covered = np.zeros(len(flat) + 1, dtype=np.int64)
+    np.add.at(covered, starts, 1)
+    np.add.at(covered, starts + pieces.ends - pieces.starts, -1)
+    cut = np.cumsum(covered)[:-1] > 0
+    with tempfile.TemporaryDirectory() as scratch:
+        expected, peer_seconds = suffix_array_cuts(flat, length, Path(scratch))
+    print(f"{size:.1f} MB, {len(texts):,} documents, {anchors.tokens:,} words, windows of {length}, one core")
+    print(f"anchors: {size / (times[1] - times[0]):.0f} MB/s, one of {anchors.tokens / anchors.times.sum():.1f} words")
+    print(f"windows: {size / (times[3] - times[2]):.0f} MB/s, {len(windows.first) / anchors.tokens:.1%} of the words")
+    print(
+        f"cut: {cut.sum():,} words, {cut.sum() / anchors.tokens:.2%}, in {len(pieces.starts):,} pieces; lost: {lost:,}"
+    )
+    print(f"words cut by one and not by the suffix array ({peer_seconds:.1f} s): {(cut != expected).sum()}")
+    if (cut != expected).any():
+        sys.exit(1)
+
+
+_known: dict[bytes, int] = {}
+
+
+def word_numbers(texts: list[str], words: Any, place: int) -> list[int]:
+    data = texts[place].encode()
+    own = slice(words.offsets[place], words.offsets[place + 1])
+    ranges = zip(words.starts[own].tolist(), words.ends[own].tolist(), strict=True)
+    return [_known.setdefault(data[begin:end], len(_known)) for begin, end in ranges]
+
+
+def bitmap_of(hashes: np.ndarray, bits: int) -> np.ndarray:
+    bitmap = np.zeros(1 << (bits - 6), dtype=np.uint64)
+    places = hashes.view(np.uint64) >> np.uint64(64 - bits)
+    flags = np.uint64(1) << (places & np.uint64(63))
+    np.bitwise_or.at(bitmap, (places >> np.uint64(6)).astype(np.int64), flags)
+    return bitmap
+
+
+def repeated_windows(windows: Any) -> tuple[np.ndarray, ...]:
+    """Address, run, first and previous occurrence of the windows that occur more than once, by address."""
+    from udfs.substrings import POSITION_BITS
+
+    documents = np.repeat(np.arange(len(windows.offsets) - 1), np.diff(windows.offsets))
+    at, runs = (documents << POSITION_BITS) + windows.positions, windows.runs.astype(np.int64)
+    order = np.lexsort((at, windows.second, windows.first))
+    at, runs = at[order], runs[order]
+    digests = np.column_stack((windows.first, windows.second))[order]
+    new = np.append(True, (digests[1:] != digests[:-1]).any(axis=1))
+    group = np.cumsum(new) - 1
+    previous = np.append(-1, (at + runs - 1)[:-1])
+    previous[new] = -1
+    often = np.flatnonzero((np.bincount(group)[group] > 1) | (runs > 1))
+    chosen = often[np.argsort(at[often])]
+    return at[chosen], runs[chosen], at[new][group][chosen], previous[chosen]
+
+
+def suffix_array_cuts(numbers: np.ndarray, length: int, folder: Path) -> tuple[np.ndarray, float]:
+    """Which numbers the suffix array cuts, and its seconds."""
+    np.save(folder / "numbers.npy", numbers)
+    command = [str(PEER), "-c", SUFFIX_ARRAY, str(folder / "numbers.npy"), str(length), str(folder / "cut.npy")]
+    seconds = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return np.load(folder / "cut.npy"), seconds
+
+
 # ------------------------------------------------------------------------------------------------------------- equality
 
 
@@ -153,10 +242,7 @@ def equality(megabytes: float, length: int, unit: str) -> None:
             flags.append((words, units, cut[lead[words.starts]]))
         ends = len(known) + np.arange(len(texts))
         flat = np.concatenate([np.append(own, end) for own, end in zip(numbers, ends, strict=True)]).astype(np.uint32)
-        np.save(folder / "numbers.npy", flat)
-        command = [str(PEER), "-c", SUFFIX_ARRAY, str(folder / "numbers.npy"), str(length), str(folder / "cut.npy")]
-        peer_seconds = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        expected = np.load(folder / "cut.npy")
+        expected, peer_seconds = suffix_array_cuts(flat, length, folder)
 
     differing = at = cut_tokens = 0
     for own, (words, units, cut) in zip(numbers, flags, strict=True):
@@ -212,6 +298,9 @@ def growth(sizes: list[float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("kernels")
+    one.add_argument("--megabytes", type=float, default=20)
+    one.add_argument("--length", type=int, default=50)
     one = commands.add_parser("equality")
     one.add_argument("--megabytes", type=float, default=20)
     one.add_argument("--length", type=int, default=50)
@@ -221,12 +310,15 @@ def main() -> None:
     chosen = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
-    if chosen.command == "equality":
-        if not PEER.exists():
-            sys.exit(__doc__)
-        equality(chosen.megabytes, chosen.length, chosen.unit)
-    else:
+    if chosen.command == "growth":
         growth(chosen.megabytes)
+        return
+    if not PEER.exists():
+        sys.exit(__doc__)
+    if chosen.command == "kernels":
+        kernels(chosen.megabytes, chosen.length)
+    else:
+        equality(chosen.megabytes, chosen.length, chosen.unit)
 
 
 if __name__ == "__main__":
