@@ -1,43 +1,46 @@
 """The language of a document, by the profiles that the `langdetect` package ships (55 profiles, 54 languages).
 
-Definition. `langdetect` 1.0.9 (Shuyo Nakatani's language-detection, Apache-2.0) removes URLs and mail addresses,
-composes Vietnamese letters, deletes Latin letters from text that is mostly in another script, maps characters onto
-classes, and takes the n-grams of 1 … 3 characters that one of its profiles knows. A profile is one language's table of
-n-gram probabilities, so a text is a bag of n-grams and a language a distribution over them. All of that is done here
-exactly as the library does it, with two exceptions: mixed scripts (2), and the Korean profile is read without its
-n-grams with Han letters, which outnumber the Chinese profiles' and make short Chinese text Korean. The library then
-draws n-grams at random until one language leads by 10⁵ to 1, does so seven times, and averages; its answer depends on
-the seed. Here the draws depend on the document alone:
+Definition. The answer is that of `langdetect` 1.0.9 (Shuyo Nakatani's language-detection, Apache-2.0) with
+``DetectorFactory.seed = 0``, step by step:
 
-1. *Text read.* Up to `WINDOW_BYTES` × `WINDOWS` bytes of UTF-8: all; beyond: that many windows, evenly spread, each
-   moved to the next character boundary, joined by a space. (The library reads the first 10 000 characters.)
-2. *Mixed scripts.* The library deletes Latin letters where other letters are more than twice as many, and else keeps
-   both, so that a Chinese page with as many letters of English in it becomes Vietnamese or Norwegian. Here Latin
-   letters are deleted where they are fewer than twice the other letters (four times, for Kana, Han and Hangul), and
-   other letters become spaces where Latin letters are more than that, but fewer than `MIXED` times as many.
-3. *Sample.* Positions of the cleaned text, runs of spaces being one: all of them, or `POSITIONS` evenly spread ones,
-   ``(k · m + mix(k) mod m) div POSITIONS`` for a text of m positions; at each, the n-grams that end there.
-4. *Trials.* Trial t draws n-grams gᵢ from the sample, by ``mix`` of (t, i), and adds up log((w + p(g)) / w) for each
-   profile, w = 0.5 / 10 000; every fifth draw, it ends when one language's share of the posterior is above 0.99999,
-   or after 1 000 draws. `FEW_TRIALS` trials; unless they all ended for one language, `MANY_TRIALS`.
-   zh-cn and zh-tw are two profiles of one language. The best language has the largest mean share.
-5. *Score.* The library's share is near 1 for almost anything, Latin or Klingon. ``score`` is the probability that the
-   answer is right, by a logistic model of: the mean share, how well the n-grams fit the language (their summed
-   log-ratios over what the language's own profile expects of as many), the same for trigrams alone, and the logarithm
-   of how many there were. It was fitted on labelled sentences and documents, with one text in ten in a language that
-   has no profile (`benchmarks/language.py --calibrate` prints the numbers below).
-6. *Undecidable* is `und`: no known n-gram (digits, emoji, null), or a score below `ACCEPT`.
+1. *Text read.* URLs and mail addresses become spaces, Vietnamese letters are composed, and the first `MAX_CHARACTERS`
+   characters are read. Latin letters are deleted where other letters are more than twice as many. Characters are
+   mapped onto classes; runs of spaces are one.
+2. *N-grams.* Of 1 … 3 characters, those that a profile has; none that ends in the second of two capitals.
+3. *Trials.* The library draws n-grams with Python's Mersenne Twister until one profile has more than 0.99999 of the
+   posterior, looked at every fifth draw, or a thousand draws are done; a draw multiplies a profile's share by w +
+   p(n-gram), w = (0.5 + 0.05 · z) / 10 000, z normal. There are `TRIALS` trials, each with its z, whose shares are
+   averaged. A seed fixes the generator's words, so that the *same* words serve every document: they are computed once
+   (`RANDOM_WORDS` of them) and the draws of a document depend on its own n-grams only. The profile with the largest
+   mean share is the answer; zh-cn and zh-tw are two profiles of one language.
+4. *Score.* The library's share is near 1 for almost anything, Latin or Klingon. So a second number says whether the
+   text is in a language that has a profile at all: a logistic model of the share, of how well the n-grams fit the
+   language (the summed log-ratios log((w + p) / w) of up to `FITTED` of them, evenly spread, over what the language's
+   own profile expects of as many), of the same for trigrams alone, and of how many there were. Of a text in two
+   scripts (the lesser has more than `MIXED_SHARE` of the letters) fit says little, and does not count. The model was
+   fitted on labelled sentences and on documents, with one text in ten in a language that has no profile
+   (`benchmarks/language.py --calibrate`). ``score`` is its probability times the share of the answer.
+5. *Undecidable* is `und`: no known n-gram (digits, emoji, null), or a probability below `ACCEPT`.
 
-Log-ratios are integers of 2⁻¹⁶, so sums are exact in any order; scores are rounded to 10⁻⁶. The result is a function
-of the text: not of order, batch, worker, seed or Python version.
+`one_script` reads otherwise. The library keeps Latin letters of a text unless others are more than twice as many, so
+that a Chinese page with as many letters of English in it becomes Vietnamese or Norwegian; and it knows a long text by
+its beginning. With `one_script`, a text of more than `WINDOW_BYTES` × `WINDOWS` bytes of UTF-8 is read in that many
+windows, evenly spread, each moved to the next character boundary, joined by a space; and of a text in two scripts one
+is read: Latin letters are deleted where they are fewer than twice the other letters (four times, for Kana, Han and
+Hangul), and other letters become spaces where Latin letters are more than that, but fewer than `MIXED` times as many.
+The Korean profile is read without its n-grams with Han letters, which outnumber the Chinese profiles' and make short
+Chinese text Korean.
+
+Scores are rounded to 10⁻⁶. The result is a function of the text: not of order, batch, worker or Python version.
 """
 
 # mypy: allow-untyped-defs
 from __future__ import annotations
 
-import hashlib
 import json
 import math
+import random
+import string
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -53,28 +56,32 @@ from udfs.tokens import string_buffers, tables_for_kernels
 from udfs.unicode import BLOCK_BITS, BLOCK_MASK, decode
 
 UNDECIDED = "und"
-DEFINITION_VERSION = 1
+DEFINITION_VERSION = 2
 
+MAX_CHARACTERS = 10_000  # the library's max_text_length
+TRIALS = 7  # the library's n_trial
+DRAWS = 1000  # its ITERATION_LIMIT
+SHARE_TO_END = 0.99999  # its CONV_THRESHOLD
+ALPHA, ALPHA_WIDTH, BASE_FREQUENCY = 0.5, 0.05, 10_000.0
+SEED = 0
+RANDOM_WORDS = 1 << 16  # a trial takes two for each draw at most on average, and four for its z
 WINDOW_BYTES = 2048
 WINDOWS = 8
-POSITIONS = 512
-FEW_TRIALS = 3
-MANY_TRIALS = 15
-DRAWS = 1000
-SHARE_TO_END = 0.99999  # of one trial: the library's CONV_THRESHOLD
+FITTED = 512
 
-UNIT = 65536  # log-ratios are integers of 1 / UNIT
-SMOOTHING = 0.5 / 10_000  # the library's ALPHA_DEFAULT / BASE_FREQ
-LEAD_TO_END = int(math.log(SHARE_TO_END / (1 - SHARE_TO_END)) * UNIT)
+SMOOTHING = ALPHA / BASE_FREQUENCY
 
-# Calibration (see 5 above): weights of 1, share, fit, trigram fit, length, fit · length, trigram fit · length.
-CALIBRATION = (-12.929, 10.099, 18.492, -18.375, -0.267, -4.305, 6.312)
+# Calibration (see 4 above): weights of 1, share, fit, trigram fit, length, fit · length, trigram fit · length, uncapped
+# length, and the logarithms of fit and trigram fit.
+CALIBRATION = (30.245, 9.444, -33.079, -6.238, -4.777, 1.455, 4.028, 0.563, 17.3, 0.81)
+MIXED_SHARE = 0.05
+LEAST_FIT = 0.01
 # A text is mixed where Latin letters are fewer than LETTERS_PER_LETTER · MIXED times the letters of other scripts.
 LETTERS_PER_LETTER = 2  # Latin letters that count as much as one letter of another script
 DENSE_WEIGHT = 2  # letters of another script that a Kana, Bopomofo, Han or Hangul character counts for
 MIXED = 8
 LONGEST = 7.0  # length is the natural logarithm of the number of n-grams, at most this
-ACCEPT = 0.4
+ACCEPT = 0.06
 # Languages whose script no other language of the web shares: the script is the evidence, not how well the n-grams fit.
 # Chinese and Japanese profiles know few of the thousands of n-grams of their text, so that their fit says little.
 OWN_SCRIPT = frozenset({"bn", "el", "gu", "ja", "kn", "ko", "ml", "pa", "ta", "te", "th", "zh"})
@@ -85,21 +92,24 @@ URL, MAIL, MAIL_FIRST = 1, 2, 4
 URL_MAX, LOCAL_MAX, DOMAIN_MAX = 2076, 64, 255
 
 SPACE = 32
-BRACKET = (
-    91  # stands for [ \ ] ^ _ ` : a space, unless Latin letters are deleted, for the library counts them among those
-)
+# Classes that become a space once letters are counted: the library counts [ \ ] ^ _ ` among Latin letters, and general
+# punctuation among the others.
+BRACKET = 91
+PUNCTUATION = 0x2000
+HAN_FIRST, HAN_LAST = 0x3400, 0x9FFF
 OUTSIDE = 0xFFFF  # a character outside the Basic Multilingual Plane: no profile has one
 OUTSIDE_UPPER = 0xFFFE  # likewise, upper-case
 
-HAN_FIRST, HAN_LAST = "\u3400", "\u9fff"
 PHI = np.uint64(0x9E3779B97F4A7C15)
+IN_ASCII = 1 << 30
+RARE = 63
 
 
 class Detection(NamedTuple):
     """The languages of a batch."""
 
     language: pa.Array  # string: ISO 639-1 code or `und`, never null
-    score: pa.Array  # float64 in [0, 1]: the probability that `language` is right; 0 where no n-gram is known
+    score: pa.Array  # float64 in [0, 1]: how likely `language` is right; 0 where no n-gram is known
     second: pa.Array  # string: the likeliest language besides `language`; null where no n-gram is known
     variant: pa.Array  # string: the profile: `zh-cn` or `zh-tw` for Chinese, else as `language`
 
@@ -107,8 +117,14 @@ class Detection(NamedTuple):
 class Model(NamedTuple):
     """The profiles as flat arrays, as kernels take them."""
 
-    slots: NDArray[np.uint64]  # [2^bits, 2] n-gram key; first entry << 16 | entries << 8 | length. Key 0 is free
-    entries: NDArray[np.int32]  # [entries] log-ratio << 6 | profile
+    keys: NDArray[np.uint64]  # [2^bits] n-gram; 0: free
+    values: NDArray[np.int64]  # [2^bits] first entry << 16 | entries << 8 | length
+    numbers: NDArray[np.uint8]  # [65536] class → `RARE`, or its number among the letters of ASCII and the space
+    common: NDArray[np.int32]  # [3, 64³] slot of an n-gram of 1 … 3 numbered classes, -1 where no profile has it
+    owners: NDArray[np.uint8]  # [entries] profile
+    shares: NDArray[np.float64]  # [entries] probability of the n-gram among those of its length
+    ratios: NDArray[np.float64]  # [entries] log((w + p) / w)
+    random: NDArray[np.uint32]  # [RANDOM_WORDS] what the library's generator gives for its seed
     expected: NDArray[np.float64]  # [profiles, 3] log-ratio that text of the language has, an n-gram of 1 … 3
     twins: NDArray[np.int64]  # [profiles] the other profile of the same language, or itself
     latin: NDArray[np.bool_]  # [profiles] written in Latin letters
@@ -152,7 +168,7 @@ def _character_classes(messages: dict[str, str]) -> NDArray[np.uint16]:
     for character in messages["NGram.LATIN1_EXCLUDE"]:
         classes[ord(character)] = SPACE
     classes[0x0219], classes[0x021B] = 0x015F, 0x0163  # Romanian: comma below as cedilla
-    classes[0x2000:0x2070] = SPACE  # General Punctuation
+    classes[0x2000:0x2070] = PUNCTUATION
     classes[0x06CC] = 0x064A  # Farsi yeh as Arabic yeh
     classes[0x1EA0:0x1F00] = 0x1EC3  # Latin Extended Additional: the Vietnamese letters
     classes[0x3040:0x30A0] = 0x3042  # Hiragana
@@ -175,20 +191,16 @@ def _upper_case() -> NDArray[np.bool_]:
 
 
 @njit(cache=True)
-def _fill_slots(keys, first, slots):
-    """Put n-gram keys (uint64, sorted, never 0) and their ranges of entries into an open-addressing table."""
-    mask = np.uint64(len(slots) - 1)
-    for i in range(len(keys)):
-        slot = _mix(keys[i]) & mask
-        while slots[slot, 0] != 0:
+def _fill_slots(grams, first, keys, values):
+    """Put n-grams (uint64, sorted, never 0) and their ranges of entries into an open-addressing table."""
+    mask = np.uint64(len(keys) - 1)
+    for i in range(len(grams)):
+        slot = _mix(grams[i]) & mask
+        while keys[slot] != 0:
             slot = (slot + np.uint64(1)) & mask
-        length = 1 + (keys[i] >= np.uint64(1 << 16)) + (keys[i] >= np.uint64(1 << 32))
-        slots[slot, 0] = keys[i]
-        slots[slot, 1] = (
-            np.uint64(first[i]) << np.uint64(16)
-            | np.uint64(first[i + 1] - first[i]) << np.uint64(8)
-            | np.uint64(length)
-        )
+        length = 1 + (grams[i] >= np.uint64(1 << 16)) + (grams[i] >= np.uint64(1 << 32))
+        keys[slot] = grams[i]
+        values[slot] = first[i] << 16 | (first[i + 1] - first[i]) << 8 | length
 
 
 @cache
@@ -207,38 +219,59 @@ def _code(profile: str) -> str:
     return profile.partition("-")[0]
 
 
+def _random_words() -> NDArray[np.uint32]:
+    """Return the first words of Python's Mersenne Twister for the seed."""
+    generator = random.Random(SEED)
+    return np.array([generator.getrandbits(32) for _ in range(RANDOM_WORDS)], dtype=np.uint32)
+
+
 @cache
-def load_model() -> Model:
-    """Read the packaged profiles (2.2 MB of JSON) into arrays (about 5 MB): 0.2 s, once per process."""
+def load_model(one_script: bool = False) -> Model:
+    """Read the packaged profiles (2.2 MB of JSON) into arrays (about 10 MB): 0.3 s, once per process.
+
+    With `one_script`, n-grams with Han letters weigh nothing in the Korean profile.
+    """
     names = profile_names()
-    keys, profiles, ratios, expected, latin = [], [], [], [], []
+    keys, profiles, shares, ratios, expected, latin = [], [], [], [], [], []
     for index, name in enumerate(names):
         stored = json.loads((package_folder() / "profiles" / name).read_bytes())
-        counts = {
-            gram: count
-            for gram, count in stored["freq"].items()
-            if 1 <= len(gram) <= 3 and not (name == "ko" and any(HAN_FIRST <= c <= HAN_LAST for c in gram))
-        }
+        counts = {gram: count for gram, count in stored["freq"].items() if 1 <= len(gram) <= 3}
         units = np.frombuffer("".join(gram.ljust(3, "\0") for gram in counts).encode("utf-16-le"), dtype=np.uint16)
         units = units.reshape(-1, 3).astype(np.uint64)
         lengths = np.array([len(gram) for gram in counts])
-        # Shares of the whole profile, Han letters in it or not.
         probabilities = np.array(list(counts.values())) / np.array([1, *stored["n_words"]])[lengths]
+        if one_script and name == "ko":
+            probabilities[((units >= HAN_FIRST) & (units <= HAN_LAST)).any(axis=1)] = 0.0
         log_ratios = np.log((SMOOTHING + probabilities) / SMOOTHING)
         latin.append(float(probabilities[np.array([gram.isascii() for gram in counts]) & (lengths == 1)].sum()) > 0.3)
         keys.append(units[:, 0] | units[:, 1] << np.uint64(16) | units[:, 2] << np.uint64(32))
-        profiles.append(np.full(len(counts), index, dtype=np.int32))
-        ratios.append(np.rint(log_ratios * UNIT).astype(np.int32))
+        profiles.append(np.full(len(counts), index, dtype=np.uint8))
+        shares.append(probabilities)
+        ratios.append(log_ratios)
         expected.append([float((probabilities * log_ratios)[lengths == n].sum()) for n in (1, 2, 3)])
-    all_keys, all_profiles, all_ratios = np.concatenate(keys), np.concatenate(profiles), np.concatenate(ratios)
+    all_keys, all_profiles = np.concatenate(keys), np.concatenate(profiles)
     order = np.lexsort((all_profiles, all_keys))
     unique, first = np.unique(all_keys[order], return_index=True)
-    slots = np.zeros((1 << (int(len(unique) * 1.4).bit_length()), 2), dtype=np.uint64)
-    _fill_slots(unique, np.append(first, len(order)), slots)
+    slots = np.zeros(1 << (2 * len(unique)).bit_length(), dtype=np.uint64)
+    values = np.zeros(len(slots), dtype=np.int64)
+    _fill_slots(unique, np.append(first, len(order)), slots, values)
+    numbers = np.full(0x10000, RARE, dtype=np.uint8)
+    for number, letter in enumerate(" " + string.ascii_letters):
+        numbers[ord(letter)] = number
+    used = np.flatnonzero(slots)
+    lengths = values[used] & 0xFF
+    common = np.full((3, 1 << 18), -1, dtype=np.int32)
+    for n in (1, 2, 3):
+        of_length = used[lengths == n]
+        grams = slots[of_length]
+        codes = [numbers[(grams >> np.uint64(16 * k) & np.uint64(0xFFFF)).astype(np.int64)] for k in range(n)]
+        all_common = np.all(np.stack(codes) != RARE, axis=0)
+        places = sum(code[all_common].astype(np.int64) << 6 * (n - 1 - k) for k, code in enumerate(codes))
+        common[n - 1, places] = of_length[all_common]
 
     messages = _messages()
-    codes = [_code(name) for name in names]
-    twins = [next((j for j in range(len(names)) if j != i and codes[j] == codes[i]), i) for i in range(len(names))]
+    spoken = [_code(name) for name in names]
+    twins = [next((j for j in range(len(names)) if j != i and spoken[j] == spoken[i]), i) for i in range(len(names))]
     upper = _upper_case()
     upper[OUTSIDE], upper[OUTSIDE_UPPER] = False, True
     ascii_bits = np.zeros(128, dtype=np.uint8)
@@ -251,9 +284,15 @@ def load_model() -> Model:
         marks[ord(mark) - 0x300] = row
     composed = [[ord(c) for c in messages[f"NORMALIZED_VI_CHARS_{ord(m):04X}"]] for m in messages["DMARK_CLASS"]]
     return Model(
-        slots=slots,
-        entries=all_ratios[order] << 6 | all_profiles[order],
-        expected=np.array(expected) * UNIT,
+        keys=slots,
+        values=values,
+        numbers=numbers,
+        common=common,
+        owners=all_profiles[order],
+        shares=np.concatenate(shares)[order],
+        ratios=np.concatenate(ratios)[order],
+        random=_random_words(),
+        expected=np.array(expected),
         twins=np.array(twins),
         latin=np.array(latin),
         characters=_character_classes(messages),
@@ -318,20 +357,20 @@ def _mail_end(data, at_sign, end, ascii_bits):
 
 
 @njit(cache=True, nogil=True)
-def _clean(data, begin, end, model, out, count):
-    """Append the character classes of ``data[begin:end]`` to ``out[count:]``, without URLs, mail addresses and marks.
+def _clean(data, begin, end, model, out, count, limit):
+    """Append the character classes of ``data[begin:end]`` to ``out[count:limit]``, without URLs and mail addresses.
+
+    A mail address may still begin before `limit` when it is reached: up to `LOCAL_MAX` more are written.
 
     Returns:
-        (elements of `out` used, characters from A to z, weighted characters of other scripts)
+        Elements of `out` used, at most `limit`.
     """
     characters, ascii_bits = model.characters, model.ascii
     bases, marks, composed = model.bases, model.marks, model.composed
     first = count
-    latin = 0
-    other = 0
     barrier = begin  # no mail address begins before it
     at = begin
-    while at < end:
+    while at < end and count <= limit + LOCAL_MAX:
         byte = int(data[at])
         if byte < 128:
             if byte == 104:  # h
@@ -348,40 +387,38 @@ def _clean(data, begin, end, model, out, count):
                     local -= 1
                 stop = _mail_end(data, at, end, ascii_bits) if local < at else at
                 if stop > at:
-                    for k in range(local, at):
-                        latin -= int(65 <= data[k] <= 122)
                     count -= at - local
                     out[count] = SPACE
                     count += 1
                     at = barrier = stop
                     continue
-            latin += int(65 <= byte <= 122)
-            out[count] = characters[byte]
-            count += 1
-            at += 1
+            # Letters up to the next that may begin something else.
+            stop = min(end, at + limit + LOCAL_MAX + 1 - count)
+            while True:
+                out[count] = characters[byte]
+                count += 1
+                at += 1
+                if at >= stop:
+                    break
+                byte = int(data[at])
+                if byte >= 128 or byte == 104 or byte == 64:
+                    break
             continue
         code_point, width = decode(data, at, end)
         at += width
         if code_point >= 0x10000:
-            other += DENSE_WEIGHT if code_point >= 0x20000 else 1
             out[count] = OUTSIDE_UPPER if code_point < 0x20000 and model.upper[code_point] else OUTSIDE
             count += 1
             continue
-        if code_point >= 0x300:
-            if code_point <= 0x323 and marks[code_point - 0x300] >= 0 and count > first:
-                base = out[count - 1]
-                if base < len(bases) and bases[base] >= 0:
-                    latin -= base < 128
-                    letter = composed[marks[code_point - 0x300], bases[base]]
-                    out[count - 1] = characters[letter]
-                    continue
-            if _is_dense(code_point):
-                other += DENSE_WEIGHT
-            else:
-                other += code_point < 0x1E00 or code_point > 0x1EFF
+        if 0x300 <= code_point <= 0x323 and marks[code_point - 0x300] >= 0 and count > first:
+            base = out[count - 1]
+            if base < len(bases) and bases[base] >= 0:
+                letter = composed[marks[code_point - 0x300], bases[base]]
+                out[count - 1] = characters[letter]
+                continue
         out[count] = characters[code_point]
         count += 1
-    return count, latin, other
+    return min(count, limit)
 
 
 @njit(cache=True, nogil=True)
@@ -398,44 +435,58 @@ def _is_dense(code_point):
 
 
 @njit(cache=True, nogil=True)
-def _squeeze(out, count, latin, other):
-    """Leave out the letters of the lesser script of a mixed text, and make runs of spaces one.
+def _squeeze(out, count, one_script):
+    """Leave out the letters of the lesser script of a text in two, and make runs of spaces one.
 
     Args:
         out: uint16[:], character classes, edited in place.
         count: Elements of `out` used.
-        latin: Characters from A to z among them, as the library counts.
-        other: Weighted characters of other scripts.
+        one_script: Whether one script is chosen in every mixed text, or only Latin letters in a text of another script
+            left out.
 
     Returns:
-        The elements of `out` left.
+        (elements of `out` left, share of the lesser script among the letters that are left)
     """
-    drop_latin = latin < LETTERS_PER_LETTER * other
-    drop_other = not drop_latin and latin < LETTERS_PER_LETTER * MIXED * other
+    latin = 0
+    other = 0
+    for k in range(count):
+        value = out[k]
+        latin += 65 <= value <= 122
+        other += value >= 0x300 and (value < 0x1E00 or value > 0x1EFF)
+    if one_script and other > 0:
+        for k in range(count):
+            other += (DENSE_WEIGHT - 1) * _is_dense(out[k])
+    drop_latin = latin < LETTERS_PER_LETTER * other if one_script else 2 * latin < other
+    drop_other = one_script and not drop_latin and latin < LETTERS_PER_LETTER * MIXED * other
     kept = 0
     last = np.uint16(SPACE)
     for k in range(count):
         value = out[k]
         if drop_latin and 65 <= value <= 122:
             continue
-        if value == BRACKET or (drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF)):
+        if value in (BRACKET, PUNCTUATION):
+            value = np.uint16(SPACE)
+        if drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF):
             value = np.uint16(SPACE)
         out[kept] = value
         kept += value != SPACE or last != SPACE
         last = value
-    return kept
+    lesser = 0.0 if drop_latin or drop_other else min(latin, other) / max(latin + other, 1)
+    return kept, lesser
 
 
 @njit(cache=True, nogil=True)
-def _read(data, begin, end, model, out):
-    """Clean one document, or its windows, into `out`; return the positions of its cleaned text."""
+def _read(data, begin, end, model, one_script, out):
+    """Clean one document into `out`; return its positions and the share of its lesser script."""
     size = end - begin
+    if not one_script:
+        count = _clean(data, begin, end, model, out, 0, MAX_CHARACTERS)
+        return _squeeze(out, count, one_script)
+    limit = len(out) - LOCAL_MAX - 2
     if size <= WINDOW_BYTES * WINDOWS:
-        count, latin, other = _clean(data, begin, end, model, out, 0)
-        return _squeeze(out, count, latin, other)
+        count = _clean(data, begin, end, model, out, 0, limit)
+        return _squeeze(out, count, one_script)
     count = 0
-    latin = 0
-    other = 0
     for window in range(WINDOWS):
         first = begin + (size - WINDOW_BYTES) * window // (WINDOWS - 1)
         last = first + WINDOW_BYTES
@@ -446,128 +497,202 @@ def _read(data, begin, end, model, out):
         if window > 0:
             out[count] = SPACE
             count += 1
-        count, more_latin, more_other = _clean(data, first, last, model, out, count)
-        latin += more_latin
-        other += more_other
-    return _squeeze(out, count, latin, other)
+        count = _clean(data, first, last, model, out, count, limit)
+    return _squeeze(out, count, one_script)
 
 
 @njit(cache=True, nogil=True)
-def _sample(text, size, model, grams, looked):
-    """Collect the known n-grams at the sampled positions of a cleaned text.
+def _slot_of(key, model):
+    """Return the slot of an n-gram (int32), -1 where no profile has it."""
+    keys = model.keys
+    mask = np.uint64(len(keys) - 1)
+    slot = _mix(key) & mask
+    while keys[slot] != key:
+        if keys[slot] == 0:
+            return np.int32(-1)
+        slot = (slot + np.uint64(1)) & mask
+    return np.int32(slot)
+
+
+@njit(cache=True, nogil=True)
+def _collect(text, size, model, grams, looked):
+    """Collect the known n-grams of a cleaned text, in the library's order.
 
     Args:
         text: uint16[:], character classes.
         size: Its positions.
         model: The model.
-        grams: uint64[:], receives for each known n-gram the second column of its slot, bit 63 set where it ends in an
-            ASCII letter.
+        grams: int32[:], receives the slot of each known n-gram, `IN_ASCII` added where it ends in an ASCII letter.
         looked: int64[2, 3], receives how many n-grams of 1 … 3 characters there were, known or not; row 1: of those
             that end in an ASCII letter.
 
     Returns:
         The number of known n-grams.
     """
-    slots, upper = model.slots, model.upper
-    mask = np.uint64(len(slots) - 1)
+    upper, numbers, common = model.upper, model.numbers, model.common
     looked[:] = 0
     found = 0
-    for k in range(min(size, POSITIONS)):
-        at = k
-        if size > POSITIONS:
-            at = (k * size + np.int64(_mix(np.uint64(k + 1) * PHI) >> np.uint64(33)) % size) // POSITIONS
-        last = text[at]
-        middle = text[at - 1] if at > 0 else np.uint16(SPACE)
-        first = text[at - 2] if at > 1 else np.uint16(SPACE)
-        if upper[last] and upper[middle]:
-            continue
-        in_ascii = np.int64(last < 128 and last != SPACE)
-        for length in range(1, 4):
-            if length == 1:
-                if last == SPACE:
-                    continue
-                key = np.uint64(last)
-            elif length == 2:
-                if last == SPACE and middle == SPACE:
-                    break
-                key = np.uint64(middle) | np.uint64(last) << np.uint64(16)
-            else:
-                if middle == SPACE:
-                    break
-                key = np.uint64(first) | np.uint64(middle) << np.uint64(16) | np.uint64(last) << np.uint64(32)
-            looked[in_ascii, length - 1] += 1
-            slot = _mix(key) & mask
-            while slots[slot, 0] != key and slots[slot, 0] != 0:
-                slot = (slot + np.uint64(1)) & mask
-            if slots[slot, 0] == key:
-                grams[found] = slots[slot, 1] | np.uint64(in_ascii) << np.uint64(63)
-                found += 1
+    first = np.uint64(SPACE)
+    middle = np.uint64(SPACE)
+    capital = False
+    place = np.int64(0)
+    rare = 0  # of the last three characters, those without a number, as bits
+    for at in range(size):
+        last = np.uint64(text[at])
+        number = np.int64(numbers[last])
+        place = (place << 6 | number) & 0x3FFFF
+        rare = (rare << 1 | (number == RARE)) & 7
+        before = capital
+        capital = upper[last]
+        if not (capital and before):
+            in_ascii = np.int64(last < 128 and last != SPACE)
+            flag = np.int32(in_ascii << 30)
+            if last != SPACE:
+                looked[in_ascii, 0] += 1
+                slot = common[0, number] if rare & 1 == 0 else _slot_of(last, model)
+                grams[found] = slot | flag
+                found += slot >= 0
+            if last != SPACE or middle != SPACE:
+                looked[in_ascii, 1] += 1
+                slot = common[1, place & 0xFFF] if rare & 3 == 0 else _slot_of(middle | last << np.uint64(16), model)
+                grams[found] = slot | flag
+                found += slot >= 0
+            if middle != SPACE:
+                looked[in_ascii, 2] += 1
+                if rare == 0:
+                    slot = common[2, place]
+                else:
+                    slot = _slot_of(first | middle << np.uint64(16) | last << np.uint64(32), model)
+                grams[found] = slot | flag
+                found += slot >= 0
+        first = middle
+        middle = last
     return found
 
 
 @njit(cache=True, nogil=True)
-def _trial(grams, found, trial, model, sums, shares):
-    """Draw n-grams until one language leads, and add each profile's share of the posterior to `shares`.
+def _uniform(words, at):
+    """Return the number in [0, 1) that Python makes of two words of its generator."""
+    high = np.float64(words[at] >> np.uint32(5))
+    low = np.float64(words[at + 1] >> np.uint32(6))
+    return (high * 67108864.0 + low) / 9007199254740992.0
 
-    Returns:
-        (best profile, whether its language's share is above SHARE_TO_END)
+
+@njit(cache=True, nogil=True)
+def _draw(grams, found, model, posterior, shares):
+    """Draw n-grams as the library does, and set each profile's mean share of the posterior.
+
+    The posterior is kept up to a factor: a draw multiplies it by 1 + p / w where a profile has the n-gram.
+
+    Args:
+        grams, found: The document's n-grams.
+        model: The model.
+        posterior: float64[profiles rounded up to fours], scratch.
+        shares: float64[profiles], receives the shares.
     """
-    entries, twins = model.entries, model.twins
-    phase = _mix(np.uint64(trial + 1) * PHI)
-    profiles = len(sums)
-    sums[:] = 0
-    draw = 0
-    while True:
-        random = _mix(phase + np.uint64(draw + 1) * PHI) >> np.uint64(32)
-        gram = grams[(random * np.uint64(found)) >> np.uint64(32)]
-        first = np.int64((gram & np.uint64(0x7FFFFFFFFFFFFFFF)) >> np.uint64(16))
-        for k in range(first, first + np.int64((gram >> np.uint64(8)) & np.uint64(255))):
-            sums[entries[k] & 63] += entries[k] >> np.int32(6)
-        if draw % 5 == 0:
-            top = sums[0]
-            for p in range(1, profiles):
-                top = max(top, sums[p])
-            floor = np.int32(top - LEAD_TO_END)
-            near = np.int32(0)
-            for p in range(profiles):
-                near += np.int32(sums[p] > floor)
-            best = 0
-            while sums[best] != top:
-                best += 1
-            if near == 1 or (near == 2 and twins[best] != best) or draw >= DRAWS:
-                total = 0.0
-                for p in range(profiles):
-                    total += math.exp((sums[p] - top) / UNIT)
-                lead = 1.0
-                if twins[best] != best:
-                    lead += math.exp((sums[twins[best]] - top) / UNIT)
-                if lead / total > SHARE_TO_END or draw >= DRAWS:
+    words, values, owners, probabilities = model.random, model.values, model.owners, model.shares
+    profiles = len(shares)
+    size_bits = 0
+    while (found >> size_bits) > 0:
+        size_bits += 1
+    shift = np.uint32(32 - size_bits)
+    shares[:] = 0.0
+    at = 0
+    spare = 0.0
+    for trial in range(TRIALS):
+        # random.gauss makes two numbers at a time.
+        z = spare
+        if trial % 2 == 0:
+            at = 0 if at + 4 > RANDOM_WORDS else at
+            angle = _uniform(words, at) * (2.0 * math.pi)
+            radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(words, at + 2)))
+            at += 4
+            z = math.cos(angle) * radius
+            spare = math.sin(angle) * radius
+        per_weight = BASE_FREQUENCY / (ALPHA + z * ALPHA_WIDTH)
+        posterior[:profiles] = 1.0
+        posterior[profiles:] = 0.0
+        draw = 0
+        while True:
+            # random.choice: as many bits as the length has, until they are below it.
+            chosen = found
+            while chosen >= found:
+                at = 0 if at == RANDOM_WORDS else at
+                chosen = np.int64(words[at] >> shift)
+                at += 1
+            value = values[grams[chosen] & (IN_ASCII - 1)]
+            first = value >> 16
+            for k in range(first, first + ((value >> 8) & 0xFF)):
+                posterior[owners[k]] *= 1.0 + probabilities[k] * per_weight
+            if draw % 5 == 0:
+                total, top = _sum_and_top(posterior)
+                if top > SHARE_TO_END * total or draw >= DRAWS:
                     break
-        draw += 1
-    for p in range(profiles):
-        shares[p] += math.exp((sums[p] - top) / UNIT) / total
-    return best, lead / total > SHARE_TO_END
+                if total > 1e100:
+                    posterior /= total
+            draw += 1
+        for p in range(profiles):
+            shares[p] += posterior[p] / total / TRIALS
+
+
+@njit(cache=True, nogil=True)
+def _sum_and_top(values):
+    """Return the sum and the largest of non-negative values, four at a time: the same on every machine."""
+    sum0 = sum1 = sum2 = sum3 = 0.0
+    top0 = top1 = top2 = top3 = 0.0
+    for p in range(0, len(values), 4):
+        value = values[p]
+        sum0 += value
+        top0 = value if value > top0 else top0
+        value = values[p + 1]
+        sum1 += value
+        top1 = value if value > top1 else top1
+        value = values[p + 2]
+        sum2 += value
+        top2 = value if value > top2 else top2
+        value = values[p + 3]
+        sum3 += value
+        top3 = value if value > top3 else top3
+    top0 = top1 if top1 > top0 else top0
+    top2 = top3 if top3 > top2 else top2
+    return (sum0 + sum1) + (sum2 + sum3), top2 if top2 > top0 else top0
 
 
 @njit(cache=True, nogil=True)
 def _fit(grams, found, looked, profile, model):
-    """Return (fit, fit of trigrams, n-grams counted) of the sample to one profile.
+    """Return (fit, fit of trigrams, n-grams counted) of a document's n-grams to one profile.
 
     Fit is the sum of the profile's log-ratios over what its own text would have for as many n-grams of each length:
     about 1 for text of the language. N-grams of Latin letters do not count against a language of another script.
     """
-    entries, expectation = model.entries, model.expected
+    values, owners, ratios, expectation = model.values, model.owners, model.ratios, model.expected
     skip = not model.latin[profile]
-    reached = np.zeros(3)
-    for k in range(found):
-        gram = grams[k]
-        if skip and gram >> np.uint64(63):
+    sampled = min(found, FITTED)
+    both = 0.0
+    three = 0.0
+    for k in range(sampled):
+        at = k
+        if found > FITTED:
+            at = (k * found + np.int64(_mix(np.uint64(k + 1) * PHI) >> np.uint64(33)) % found) // FITTED
+        gram = grams[at]
+        if skip and gram >= IN_ASCII:
             continue
-        first = np.int64((gram & np.uint64(0x7FFFFFFFFFFFFFFF)) >> np.uint64(16))
-        ratio = np.int32(0)
-        for e in range(first, first + np.int64((gram >> np.uint64(8)) & np.uint64(255))):
-            ratio += (entries[e] >> np.int32(6)) * np.int32(entries[e] & np.int32(63) == profile)
-        reached[np.int64(gram & np.uint64(255)) - 1] += ratio
+        value = values[gram & (IN_ASCII - 1)]
+        low = value >> 16
+        high = low + ((value >> 8) & 0xFF)
+        end = high
+        while low < high:
+            half = (low + high) >> 1
+            if owners[half] < profile:
+                low = half + 1
+            else:
+                high = half
+        if low < end and owners[low] == profile:
+            both += ratios[low]
+            if value & 0xFF == 3:
+                three += ratios[low]
+    both *= found / sampled
+    three *= found / sampled
     counted = 0
     expected = 0.0
     for n in range(3):
@@ -575,66 +700,48 @@ def _fit(grams, found, looked, profile, model):
         counted += count
         expected += count * expectation[profile, n]
     trigrams = looked[0, 2] if skip else looked[0, 2] + looked[1, 2]
-    fit = reached.sum() / expected if expected > 0 else 0.0
-    fit3 = reached[2] / (trigrams * expectation[profile, 2]) if trigrams > 0 else fit
+    fit = both / expected if expected > 0 else 0.0
+    fit3 = three / (trigrams * expectation[profile, 2]) if trigrams > 0 else fit
     return fit, fit3, counted
 
 
 @njit(cache=True, nogil=True)
-def _detect_batch(data, offsets, model, best, second, numbers):
-    """Find the best and second profile of every document (-1: none), and the four numbers that the score is made of."""
-    longest = 0
-    for i in range(len(offsets) - 1):
-        longest = max(longest, min(offsets[i + 1] - offsets[i], (WINDOW_BYTES + 4) * WINDOWS))
-    text = np.empty(longest + WINDOWS, dtype=np.uint16)
-    grams = np.empty(3 * POSITIONS, dtype=np.uint64)
+def _detect_batch(data, offsets, model, one_script, best, second, numbers):
+    """Find the best and second profile of every document (-1: none), and the numbers that the score is made of."""
+    capacity = max(MAX_CHARACTERS, (WINDOW_BYTES + 4) * WINDOWS) + WINDOWS + LOCAL_MAX + 2
+    text = np.empty(capacity, dtype=np.uint16)
+    grams = np.empty(3 * capacity + 1, dtype=np.int32)
     looked = np.zeros((2, 3), dtype=np.int64)
     profiles = len(model.twins)
-    sums = np.zeros(profiles, dtype=np.int32)
+    posterior = np.zeros((profiles + 3) // 4 * 4)
     shares = np.zeros(profiles)
     for i in range(len(offsets) - 1):
         best[i] = -1
         second[i] = -1
-        size = _read(data, offsets[i], offsets[i + 1], model, text)
-        found = _sample(text, size, model, grams, looked)
+        size, lesser = _read(data, offsets[i], offsets[i + 1], model, one_script, text)
+        found = _collect(text, size, model, grams, looked)
         if found == 0:
             continue
-        shares[:] = 0.0
-        trials = FEW_TRIALS
-        leader = -1
-        agreed = True
-        for t in range(FEW_TRIALS):
-            winner, ended = _trial(grams, found, t, model, sums, shares)
-            agreed = agreed and ended and (t == 0 or winner == leader or winner == model.twins[leader])
-            leader = winner
-        if not agreed:
-            trials = MANY_TRIALS
-            for t in range(FEW_TRIALS, MANY_TRIALS):
-                _trial(grams, found, t, model, sums, shares)
-        top = -1
-        top_share = -1.0
-        runner_up = -1
-        for p in range(profiles):
-            share = shares[p] if model.twins[p] == p else shares[p] + shares[model.twins[p]]
-            if share > top_share:
-                runner_up = top
+        _draw(grams, found, model, posterior, shares)
+        top = 0
+        for p in range(1, profiles):
+            if shares[p] > shares[top]:
                 top = p
-                top_share = share
+        runner_up = -1
         runner_share = -1.0
         for p in range(profiles):
             share = shares[p] if model.twins[p] == p else shares[p] + shares[model.twins[p]]
             if p != top and p != model.twins[top] and share > runner_share:
                 runner_up = p
                 runner_share = share
-        if shares[model.twins[top]] > shares[top]:
-            top = model.twins[top]
         fit, fit3, counted = _fit(grams, found, looked, top, model)
         best[i] = top
         second[i] = runner_up
-        numbers[i, 0] = top_share / trials
+        numbers[i, 0] = shares[top] if model.twins[top] == top else shares[top] + shares[model.twins[top]]
         numbers[i, 1] = fit
         numbers[i, 2] = fit3
         numbers[i, 3] = counted
+        numbers[i, 4] = lesser
 
 
 # ---------------------------------------------------------------------------------------------------------------- Arrow
@@ -645,31 +752,34 @@ class Measured(NamedTuple):
 
     best: NDArray[np.int64]  # [documents] index into `profile_names()`, -1 where no n-gram is known
     second: NDArray[np.int64]  # [documents] likewise, of the next language
-    numbers: NDArray[np.float64]  # [documents, 4] share, fit, fit of trigrams, n-grams
+    numbers: NDArray[np.float64]  # [documents, 5] share, fit, fit of trigrams, n-grams, share of the lesser script
 
 
-def measure(text: pa.Array) -> Measured:
+def measure(text: pa.Array, one_script: bool = False) -> Measured:
     """Find the best profile of every document and the numbers its score is made of; a null text has none."""
     data, offsets = string_buffers(text)
     count = len(offsets) - 1
-    measured = Measured(np.empty(count, np.int64), np.empty(count, np.int64), np.zeros((count, 4)))
-    _detect_batch(data, offsets, load_model(), *measured)
+    measured = Measured(np.empty(count, np.int64), np.empty(count, np.int64), np.zeros((count, 5)))
+    _detect_batch(data, offsets, load_model(one_script), one_script, *measured)
     return measured
 
 
 def calibration_inputs(measured: Measured) -> NDArray[np.float64]:
-    """Return the inputs of the logistic model, [documents, 7], in the order of `CALIBRATION`."""
-    share, fit, fit3, grams = measured.numbers.T
+    """Return the inputs of the logistic model, [documents, 10], in the order of `CALIBRATION`."""
+    share, fit, fit3, grams, lesser = measured.numbers.T
     own = np.array([_code(name) in OWN_SCRIPT for name in profile_names()] + [False])[measured.best]
-    fit, fit3 = np.where(own, 1.0, fit), np.where(own, 1.0, fit3)
-    length = np.minimum(np.log(np.maximum(grams, 1)), LONGEST)
-    return np.stack([np.ones_like(share), share, fit, fit3, length, fit * length, fit3 * length], axis=1)
+    unfit = own | (lesser > MIXED_SHARE)
+    fit, fit3 = np.where(unfit, 1.0, fit), np.where(unfit, 1.0, fit3)
+    whole = np.log(np.maximum(grams, 1))
+    length = np.minimum(whole, LONGEST)
+    logs = [np.log(np.maximum(each, LEAST_FIT)) for each in (fit, fit3)]
+    return np.stack([np.ones_like(share), share, fit, fit3, length, fit * length, fit3 * length, whole, *logs], axis=1)
 
 
-def score_of(measured: Measured) -> NDArray[np.float64]:
-    """Return the calibrated probability of every answer, 0 where there is none."""
+def probability_of(measured: Measured) -> NDArray[np.float64]:
+    """Return the probability that a text is in a language with a profile, 0 where there is no answer."""
     probability = 1 / (1 + np.exp(-(calibration_inputs(measured) @ np.array(CALIBRATION))))
-    return np.round(np.where(measured.best >= 0, probability, 0.0), 6).astype(np.float64)
+    return np.where(measured.best >= 0, probability, 0.0)
 
 
 def detect(text: pa.Array, backend: str = "profiles") -> Detection:
@@ -677,21 +787,23 @@ def detect(text: pa.Array, backend: str = "profiles") -> Detection:
 
     Args:
         text: String array; a null is undecidable.
-        backend: `profiles` (this module's kernel), `langdetect` (the library itself, seeded by the text; a hundred
-            times slower) or `py3langid` (97 languages; needs the extra `languages`).
+        backend: `profiles` (this module's kernel), `one_script` (the same for corpora of pages in two scripts),
+            `langdetect` (the library itself, with the
+            same seed; a hundred times slower) or `py3langid` (97 languages; needs the extra `languages`).
 
     Raises:
         TypeError: `text` is not a string array.
         ValueError: There is no such backend.
         RuntimeError: The backend's package is not installed.
     """
-    if backend != "profiles":
+    if backend not in KERNELS:
         return _detect_one_by_one(text, backend)
-    measured = measure(text)
-    score = score_of(measured)
+    measured = measure(text, one_script=backend == "one_script")
+    probability = probability_of(measured)
+    score = np.round(probability * measured.numbers[:, 0], 6)
     names = np.array([*profile_names(), UNDECIDED], dtype=object)
     codes = np.array([*map(_code, profile_names()), None], dtype=object)
-    accepted = (measured.best >= 0) & (score >= ACCEPT)
+    accepted = (measured.best >= 0) & (probability >= ACCEPT)
     return Detection(
         pa.array(np.where(accepted, codes[measured.best], UNDECIDED), pa.string()),
         pa.array(score, pa.float64()),
@@ -703,7 +815,7 @@ def detect(text: pa.Array, backend: str = "profiles") -> Detection:
 def _detect_one_by_one(text: pa.Array, backend: str) -> Detection:
     """Ask a library for one document after another."""
     if backend not in BACKENDS:
-        raise ValueError(f"no language backend {backend!r}: choose one of {', '.join(['profiles', *BACKENDS])}")
+        raise ValueError(f"no language backend {backend!r}: choose one of {', '.join([*KERNELS, *BACKENDS])}")
     ask = BACKENDS[backend]()
     answers = [ask(document) if document else [] for document in text.to_pylist()]
     best = [answer[0] if answer else (UNDECIDED, 0.0) for answer in answers]
@@ -716,11 +828,12 @@ def _detect_one_by_one(text: pa.Array, backend: str) -> Detection:
     )
 
 
+KERNELS = ("profiles", "one_script")
 Ask = Callable[[str], list[tuple[str, float]]]
 
 
 def _langdetect() -> Ask:
-    """Return `langdetect` itself, its random numbers seeded by a digest of the text."""
+    """Return `langdetect` itself, seeded as the kernel is."""
     from langdetect import detector_factory
     from langdetect.lang_detect_exception import LangDetectException
 
@@ -729,7 +842,7 @@ def _langdetect() -> Ask:
 
     def ask(document: str) -> list[tuple[str, float]]:
         detector = factory.create()
-        detector.seed = int.from_bytes(hashlib.blake2b(document.encode(), digest_size=8).digest(), "little")
+        detector.seed = SEED
         detector.append(document)
         try:
             return [(found.lang, found.prob) for found in detector.get_probabilities()]

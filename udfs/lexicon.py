@@ -48,7 +48,7 @@ from udfs.unicode import (
 
 MAX_WORDS = 5
 MAX_LETTERS = 32  # words of a phrase, letters of scripts without spaces counted as words
-PREFIX = 4  # characters that a word of ASCII is sifted by
+PREFIX = 8  # characters that a word of ASCII is sifted by
 SIEVE_BITS = 64  # of the sieve, a phrase
 OTHER_BYTE, SPACE_BYTE, MARK_BYTE = 0, 1, 2
 EVERY = -1  # language of a phrase that counts in every document
@@ -133,8 +133,8 @@ def _fill(hashes, offsets, keys, values, first, phrases):
 def _sift(data, position, end, kinds, sieve):
     """Pass over the words of ``data[position:end]`` up to one that has to be read in full.
 
-    A word of ASCII is passed over if its first `PREFIX` characters are letters and digits and no phrase begins with
-    them; that costs a fraction of hashing it.
+    A word of ASCII is passed over if no phrase begins with its first `PREFIX` letters and digits, marks left out; that
+    costs a fraction of hashing it.
 
     Args:
         data, position, end: The text; `position` is not inside a word.
@@ -152,21 +152,23 @@ def _sift(data, position, end, kinds, sieve):
             continue
         start = position
         prefix = np.uint64(0)
-        stop = min(end, start + PREFIX)
-        while kind > MARK_BYTE:
-            prefix = prefix << np.uint64(8) | np.uint64(kind)
+        letters = 0
+        while kind > SPACE_BYTE:
+            if kind > MARK_BYTE:
+                prefix = prefix << np.uint64(8) | np.uint64(kind)
+                letters += 1
             position += 1
-            if position == stop:
+            if position == end or letters == PREFIX:
                 break
             kind = kinds[data[position]]
-        if kind <= MARK_BYTE and kind != SPACE_BYTE:
-            return start, passed
-        bit = _bit(prefix, sieve)
-        if (sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) != 0:
-            return start, passed
         while position < end and kinds[data[position]] >= MARK_BYTE:
             position += 1
         if position < end and kinds[data[position]] == OTHER_BYTE:
+            return start, passed
+        if letters == 0:  # punctuation alone is no word
+            continue
+        bit = _bit(prefix, sieve)
+        if (sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) != 0:
             return start, passed
         passed += 1
     return end, passed

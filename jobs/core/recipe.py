@@ -368,9 +368,10 @@ class Languages(Part):
     """Which languages are told apart, kept, and judged by which pack (conf/languages)."""
 
     detect: bool = Field(True, description="Identify the language of documents whose source does not state it.")
-    backend: Literal["winnow", "langdetect", "py3langid"] = Field(
+    backend: Literal["winnow", "one_script", "langdetect", "py3langid"] = Field(
         "winnow",
-        description="winnow: langdetect's profiles, compiled and deterministic; "
+        description="winnow: what langdetect answers under the seed 0, compiled; "
+        "one_script: the same for pages in two scripts, of which it reads one; "
         "langdetect: the library; py3langid: extra "
         "`languages`.",
     )

@@ -1,4 +1,4 @@
-"""Plain twin of `udfs.language`: the library's own classes clean the text and take the n-grams, step by step.
+"""Plain twin of `udfs.language`: the library's own classes clean the text, take the n-grams and draw.
 
 Needs `langdetect` itself, not only its profiles; slow (it exists to be compared with, not to be used).
 """
@@ -13,18 +13,16 @@ from udfs.language import (
     ACCEPT,
     CALIBRATION,
     DENSE_WEIGHT,
-    DRAWS,
-    FEW_TRIALS,
+    FITTED,
+    LEAST_FIT,
     LETTERS_PER_LETTER,
     LONGEST,
-    MANY_TRIALS,
     MIXED,
+    MIXED_SHARE,
     OWN_SCRIPT,
-    POSITIONS,
-    SHARE_TO_END,
+    SEED,
     SMOOTHING,
     UNDECIDED,
-    UNIT,
     WINDOW_BYTES,
     WINDOWS,
 )
@@ -34,12 +32,17 @@ DENSE = ((0x3040, 0x318F), (0x31A0, 0x31BF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
 
 
 @cache
-def factory() -> Any:
-    """Return the library's loaded detector factory."""
+def factory(one_script: bool = False) -> Any:
+    """Return a loaded detector factory of the library; with `one_script`, Han letters weigh nothing in Korean."""
     from langdetect import detector_factory
 
-    detector_factory.init_factory()
-    return detector_factory._factory
+    loaded = detector_factory.DetectorFactory()
+    loaded.load_profile(detector_factory.PROFILES_DIRECTORY)
+    korean = loaded.langlist.index("ko")
+    for gram, shares in loaded.word_lang_prob_map.items():
+        if one_script and any("\u3400" <= character <= "\u9fff" for character in gram):
+            shares[korean] = 0.0
+    return loaded
 
 
 @cache
@@ -61,33 +64,30 @@ def scaled(k: int) -> int:
 
 
 @cache
-def shares_of_profiles() -> dict[str, dict[str, float]]:
-    """Return, for each n-gram, its share of each profile that has it; the Korean profile has no Han letters."""
+def shares_of_profiles(one_script: bool = False) -> dict[str, dict[str, float]]:
+    """Return, for each n-gram, its share of each profile that has it."""
+    loaded = factory(one_script)
     return {
-        gram: {
-            name: share
-            for name, share in zip(factory().langlist, shares, strict=True)
-            if share > 0 and not (name == "ko" and any("\u3400" <= character <= "\u9fff" for character in gram))
-        }
-        for gram, shares in factory().word_lang_prob_map.items()
+        gram: {name: share for name, share in zip(loaded.langlist, shares, strict=True) if share > 0}
+        for gram, shares in loaded.word_lang_prob_map.items()
         if 1 <= len(gram) <= 3
     }
 
 
 @cache
-def log_ratios(gram: str) -> dict[str, int]:
-    """Return, for each profile that has the n-gram, log((w + p) / w) in units of 1 / UNIT."""
-    shares = shares_of_profiles().get(gram, {})
-    return {name: round(math.log((SMOOTHING + share) / SMOOTHING) * UNIT) for name, share in shares.items()}
+def log_ratios(gram: str, one_script: bool) -> dict[str, float]:
+    """Return, for each profile that has the n-gram, log((w + p) / w)."""
+    shares = shares_of_profiles(one_script).get(gram, {})
+    return {name: math.log((SMOOTHING + share) / SMOOTHING) for name, share in shares.items()}
 
 
 @cache
-def expected(profile: str) -> list[float]:
+def expected(profile: str, one_script: bool) -> list[float]:
     """Return the log-ratio that the profile's own text has, an n-gram of 1, 2, 3 characters."""
     sums = [0.0, 0.0, 0.0]
-    for gram, shares in shares_of_profiles().items():
+    for gram, shares in shares_of_profiles(one_script).items():
         share = shares.get(profile, 0.0)
-        sums[len(gram) - 1] += share * math.log((SMOOTHING + share) / SMOOTHING) * UNIT
+        sums[len(gram) - 1] += share * math.log((SMOOTHING + share) / SMOOTHING)
     return sums
 
 
@@ -122,18 +122,33 @@ def weight(character: str) -> int:
     return int(code_point >= 0x300 and not 0x1E00 <= code_point <= 0x1EFF)
 
 
-def clean(text: str) -> str:
-    """Return the text without URLs, mail addresses and the letters of the lesser script of a mixed text."""
-    detector = factory().create()
+def clean(text: str, one_script: bool) -> tuple[Any, float]:
+    """Return the library's detector with the cleaned text of a document, and the share of the text's lesser script."""
+    detector = factory(one_script).create()
+    detector.seed = SEED
+    if not one_script:
+        detector.append(text)
+        before = detector.text
+        detector.cleaning_text()
+        return detector, lesser_share(before) if detector.text == before else 0.0
     detector.set_max_text_length(1 << 60)
     detector.append(read(text))
     latin = sum("A" <= character <= "z" for character in detector.text)
     other = LETTERS_PER_LETTER * sum(weight(character) for character in detector.text)
     if latin < other:
-        return "".join(character for character in detector.text if not "A" <= character <= "z")
-    if latin < MIXED * other:
-        return "".join(" " if in_other_script(character) else character for character in detector.text)
-    return detector.text  # type: ignore[no-any-return]
+        detector.text = "".join(character for character in detector.text if not "A" <= character <= "z")
+    elif latin < MIXED * other:
+        detector.text = "".join(" " if in_other_script(character) else character for character in detector.text)
+    else:
+        return detector, lesser_share(detector.text)
+    return detector, 0.0
+
+
+def lesser_share(text: str) -> float:
+    """Return the share of Latin letters or of others, of which there are fewer."""
+    latin = sum("A" <= character <= "z" for character in text)
+    other = sum(ord(character) >= 0x300 and not 0x1E00 <= ord(character) <= 0x1EFF for character in text)
+    return min(latin, other) / max(latin + other, 1)
 
 
 def in_other_script(character: str) -> bool:
@@ -143,11 +158,11 @@ def in_other_script(character: str) -> bool:
     return ord(NGram.normalize(character)) >= 0x300 and not 0x1E00 <= ord(NGram.normalize(character)) <= 0x1EFF
 
 
-def grams_by_position(text: str) -> list[list[str]]:
-    """Return the n-grams, known or not, that end at each position of the text, runs of spaces being one position."""
+def grams_of(text: str) -> list[str]:
+    """Return the n-grams of a cleaned text, known or not, runs of spaces being one position."""
     from langdetect.utils.ngram import NGram
 
-    positions = []
+    found: list[str] = []
     grams = NGram()
     for character in text:
         before = grams.grams[-1]
@@ -155,19 +170,16 @@ def grams_by_position(text: str) -> list[list[str]]:
         if NGram.normalize(character) == " " == before:
             continue
         ending = [grams.grams[-n:] for n in (1, 2, 3) if len(grams.grams) >= n]
-        positions.append([] if grams.capitalword else [gram for gram in ending if gram != " "])
-    return positions
+        found += [] if grams.capitalword else [gram for gram in ending if gram != " "]
+    return found
 
 
-def sample(text: str) -> list[str]:
-    """Return the n-grams at the sampled positions of a cleaned text."""
-    positions = grams_by_position(text)
-    size = len(positions)
-    if size <= POSITIONS:
-        chosen = list(range(size))
-    else:
-        chosen = [(k * size + (mix(scaled(k + 1)) >> 33) % size) // POSITIONS for k in range(POSITIONS)]
-    return [gram for at in chosen for gram in positions[at]]
+def sample(known: list[str]) -> list[str]:
+    """Return the n-grams that fit is measured on."""
+    count = len(known)
+    if count <= FITTED:
+        return known
+    return [known[(k * count + (mix(scaled(k + 1)) >> 33) % count) // FITTED] for k in range(FITTED)]
 
 
 def language_of(profile: str) -> str:
@@ -175,62 +187,53 @@ def language_of(profile: str) -> str:
     return profile.split("-")[0]
 
 
-def trial(known: list[str], number: int) -> tuple[dict[str, float], str, bool]:
-    """Return (each profile's share, the best profile, whether its language's share is high enough)."""
-    phase = mix(scaled(number + 1))
-    sums = dict.fromkeys(profiles(), 0)
-    for draw in range(DRAWS + 1):
-        random = mix((phase + scaled(draw + 1)) & WORD) >> 32
-        for name, ratio in log_ratios(known[random * len(known) >> 32]).items():
-            sums[name] += ratio
-        if draw % 5 == 0:
-            top = max(sums.values())
-            total = sum(math.exp((value - top) / UNIT) for value in sums.values())
-            shares = {name: math.exp((value - top) / UNIT) / total for name, value in sums.items()}
-            best = next(name for name in profiles() if sums[name] == top)
-            ended = share_of(shares, best) > SHARE_TO_END
-            if ended:
-                break
-    return shares, best, ended
-
-
 def share_of(shares: dict[str, float], profile: str) -> float:
     """Return the share of the profile's language."""
     return sum(share for name, share in shares.items() if language_of(name) == language_of(profile))
 
 
-def fit(grams: list[str], profile: str) -> tuple[float, float, int]:
+def fit(grams: list[str], profile: str, one_script: bool) -> tuple[float, float, int]:
     """Return (fit, fit of trigrams, n-grams counted) to a profile."""
-    counted = [gram for gram in grams if is_latin(profile) or not ("A" <= gram[-1] <= "z")]
-    reached = [sum(log_ratios(gram).get(profile, 0) for gram in counted if len(gram) == n) for n in (1, 2, 3)]
-    counts = [sum(len(gram) == n for gram in counted) for n in (1, 2, 3)]
-    whole = sum(count * value for count, value in zip(counts, expected(profile), strict=True))
+
+    def counts(gram: str) -> bool:
+        return is_latin(profile) or not ("A" <= gram[-1] <= "z")
+
+    known = [gram for gram in grams if gram in shares_of_profiles(one_script)]
+    sampled = sample(known)
+    reached = [
+        sum(log_ratios(gram, one_script).get(profile, 0.0) for gram in sampled if len(gram) == n and counts(gram))
+        * (len(known) / len(sampled))
+        for n in (1, 2, 3)
+    ]
+    counted = [sum(len(gram) == n and counts(gram) for gram in grams) for n in (1, 2, 3)]
+    whole = sum(count * value for count, value in zip(counted, expected(profile, one_script), strict=True))
     both = sum(reached) / whole if whole else 0.0
-    return both, reached[2] / (counts[2] * expected(profile)[2]) if counts[2] else both, len(counted)
+    return both, reached[2] / (counted[2] * expected(profile, one_script)[2]) if counted[2] else both, sum(counted)
 
 
-def detect(text: str | None) -> tuple[str, float, str | None, str]:
+def detect(text: str | None, one_script: bool = False) -> tuple[str, float, str | None, str]:
     """Return (language, score, second, variant) of one document."""
-    grams = sample(clean(text or ""))
-    known = [gram for gram in grams if log_ratios(gram)]
-    if not known:
+    detector, lesser = clean(text or "", one_script)
+    grams = grams_of(detector.text)
+    if not any(gram in shares_of_profiles(one_script) for gram in grams):
         return UNDECIDED, 0.0, None, UNDECIDED
-    trials = [trial(known, number) for number in range(FEW_TRIALS)]
-    if not all(ended for _, _, ended in trials) or len({language_of(best) for _, best, _ in trials}) > 1:
-        trials += [trial(known, number) for number in range(FEW_TRIALS, MANY_TRIALS)]
-    shares = {name: sum(each[name] for each, _, _ in trials) for name in profiles()}
-    top = max(profiles(), key=lambda name: share_of(shares, name))
+    detector.cleaning_text = lambda: None
+    detector._detect_block()
+    shares = dict(zip(factory().langlist, detector.langprob, strict=True))
+    top = max(profiles(), key=lambda name: shares[name])
     rest = [name for name in profiles() if language_of(name) != language_of(top)]
     second = max(rest, key=lambda name: share_of(shares, name))
-    top = max((name for name in profiles() if language_of(name) == language_of(top)), key=lambda name: shares[name])
-    both, trigrams, counted = fit(grams, top)
-    if language_of(top) in OWN_SCRIPT:
+    both, trigrams, counted = fit(grams, top, one_script)
+    if language_of(top) in OWN_SCRIPT or lesser > MIXED_SHARE:
         both = trigrams = 1.0
-    length = min(math.log(max(counted, 1)), LONGEST)
-    share = share_of(shares, top) / len(trials)
-    inputs = (1.0, share, both, trigrams, length, both * length, trigrams * length)
+    whole = math.log(max(counted, 1))
+    length = min(whole, LONGEST)
+    share = share_of(shares, top)
+    logs = [math.log(max(each, LEAST_FIT)) for each in (both, trigrams)]
+    inputs = (1.0, share, both, trigrams, length, both * length, trigrams * length, whole, *logs)
     logit = sum(weight * value for weight, value in zip(CALIBRATION, inputs, strict=True))
-    score = round(1 / (1 + math.exp(-logit)), 6)
-    if score < ACCEPT:
+    probability = 1 / (1 + math.exp(-logit))
+    score = round(probability * share, 6)
+    if probability < ACCEPT:
         return UNDECIDED, score, language_of(top), UNDECIDED
     return language_of(top), score, language_of(second), top
