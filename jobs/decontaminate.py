@@ -34,14 +34,18 @@ from pyspark.sql.pandas.types import from_arrow_type
 
 from jobs.core import command
 from jobs.core.console import say
+from jobs.core.corpus import Corpus
+from jobs.core.corpus_edit import list_stranded, operation_id, publish_edit, without_rows
 from jobs.core.documents import REASONS_TYPE
 from jobs.core.errors import InputContractError, UsageError
-from jobs.core.files import scheme_of
+from jobs.core.files import DriverFiles, scheme_of
+from jobs.core.gates import check_gate_names, refuse_tripped
 from jobs.core.job import Job, run_job
-from jobs.core.recipe import Decontaminate, TestSet
+from jobs.core.recipe import Decontaminate, Gates, TestSet
 from jobs.core.recipe_file import resolve_recipe
 from jobs.core.run import SetResult
 from jobs.core.run_folder import StageFolder
+from jobs.core.session import spark_session
 from jobs.core.testsets import TestSets, read_testsets
 from udfs import decontamination as kernel
 from udfs import ngram_index
@@ -656,7 +660,86 @@ JOB = Job(
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this job."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return _write_index(words[1:]) if words[:1] == ["index"] else run_job(JOB, words)
+    if words[:1] == ["index"]:
+        return _write_index(words[1:])
+    return _clean_corpus(words) if "--corpus" in words else run_job(JOB, words)
+
+
+def _clean_corpus(argv: Sequence[str]) -> int:
+    """Hold a published corpus against test sets that came later, and publish a version without what holds their items.
+
+    Reads the text of every document once and writes the files that hold a hit anew.
+    """
+
+    def body() -> int:
+        arguments = command.parser(
+            "decontaminate",
+            "Publish a version of a corpus without the documents that hold items of test sets.\n\n"
+            "exit codes: 0 done, 2 usage, 4 a gate tripped, 5 another writer was faster",
+            "winnow decontaminate --recipe gopher --corpus corpus --testsets testsets/",
+        )
+        command.add_recipe_arguments(arguments)
+        arguments.add_argument("--corpus", metavar="DIR", required=True, help="the corpus")
+        arguments.add_argument("--testsets", metavar="PATH", nargs="+", action="extend", default=[], help="test sets")
+        arguments.add_argument("--allow", metavar="GATE", action="append", default=[], help="publish although it trips")
+        command.add_spark_arguments(arguments)
+        command.add_log_arguments(arguments)
+        chosen = arguments.parse_args(argv)
+        command.start_logging(chosen)
+        resolved = resolve_recipe(chosen.recipe, chosen.overrides)
+        step = resolved.recipe.steps.decontaminate or Decontaminate()
+        given = {
+            **step.model_dump(mode="json"),
+            "testsets": [*(t.model_dump() for t in step.testsets), *chosen.testsets],
+        }
+        step = Decontaminate.model_validate(given)
+        if not step.testsets and step.index is None:
+            raise UsageError("no test sets", next_step="give --testsets PATH…")
+        if step.policy == "gpt3":
+            raise UsageError("policy gpt3 cuts texts, and a corpus is never edited", next_step="use another policy")
+        allowed = check_gate_names(chosen.allow)
+        settings = command.settings_of(chosen.conf)
+        with spark_session("winnow decontaminate", master=chosen.master, settings=settings) as spark:
+            version, removed = clean_corpus(spark, chosen.corpus, step, resolved.recipe.gates, allowed)
+        done = f"published version {version}" if version else "nothing to publish"
+        say(f"{done}: {removed:,} documents of {chosen.corpus} hold test items")
+        return 0
+
+    return command.end_well(body, verbose="--verbose" in argv)
+
+
+def clean_corpus(
+    spark: SparkSession, path: str, step: Decontaminate, gates: Gates, allowed: tuple[str, ...]
+) -> tuple[int | None, int]:
+    """Publish a version of a corpus without contaminated documents; the version and how many they were.
+
+    Nothing is published where none is found. Raises ``GateError`` when more are than ``max_contaminated_fraction``.
+    """
+    corpus = Corpus(DriverFiles(spark), path)
+    head, name = corpus.existing_head(), operation_id("decontaminate")
+    folder = StageFolder(corpus.at("runs", name))
+    # A document's address stands for what tells equal rows apart.
+    documents = corpus.documents(spark, list(corpus.data_files(head.manifest)))
+    documents = documents.withColumn("copy", F.xxhash64("file", "row"))
+    result = decontaminate(documents, step, folder)
+    for table, frame in result.tables.items():
+        frame.write.parquet(folder.table(table))
+    result.decisions.write.parquet(folder.table("decisions"))
+    decisions = spark.read.parquet(folder.table("decisions"))
+    count, share = decisions.count(), result.facts["contaminated"] / max(1, head.manifest.documents)
+    limit = gates.max_contaminated_fraction
+    if limit is not None and share > limit and head.manifest.documents >= gates.min_share_documents:
+        said = f"max_contaminated_fraction: {share:.4f} of the documents hold test items, {limit:g} is allowed"
+        refuse_tripped([said], allowed)
+    if not count:
+        return None, 0
+    rows = documents.join(decisions.select("key", "copy"), on=["key", "copy"], how="left_semi")
+    rows.select("file", "row", "key").write.parquet(folder.table("gone"))
+    gone = spark.read.parquet(folder.table("gone"))
+    edit = without_rows(spark, corpus, head.manifest.snapshots, gone, name)
+    facts = {"contaminated": result.facts["contaminated"], "stranded": list_stranded(spark, corpus, head, gone, name)}
+    done = [*head.manifest.done, name]
+    return publish_edit(corpus, head, edit, "decontaminate", name, facts, done=done, allowed_gates=allowed), count
 
 
 def _write_index(argv: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ CORPUS/documents/    the Delta table: every engine that reads Delta reads it; pa
 CORPUS/state/        per data file of documents one file of digests and band hashes, row by row (`jobs.core.state`)
 CORPUS/manifests/    per version one JSON file: its snapshots, parameters, consumed inputs, forgotten documents
 CORPUS/runs/         per refresh the audit: removed, quarantine, signals, ledger
-CORPUS/forgotten/    take-downs, remembered for good: every refresh leaves these documents out
+CORPUS/forgotten/    take-downs, remembered for good
 ```
 
 All files are immutable and written before the commit. A version is published by one entry of the Delta log, which
@@ -189,7 +189,7 @@ class Corpus:
             raise InputContractError(
                 f"version {head.version} of {self.path} was not written by Winnow: its files are not those that "
                 f"manifest {head.name} lists, so state and documents have parted",
-                next_step="restore the table to the version before with the tool that changed it",
+                next_step=f"undo it with `winnow rollback --corpus {self.path} --to VERSION`",
             )
 
     def read_manifest(self, name: str, sha256: str) -> Manifest:

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
+from jobs import decontaminate, expire, forget, history, rollback, vacuum
 from jobs import refresh as job
 from udfs.reference.shingles import jaccard, shingles
 
@@ -63,6 +66,14 @@ def write(folder: Path, name: str, rows: Sequence[Row]) -> None:
 def recipe(tmp_path: Path) -> str:
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> str:
+    """A recipe of exact deduplication only, where it is not the comparing that a test looks at."""
+    path = tmp_path / "light.yaml"
+    path.write_text(RECIPE.partition("  dedup_url")[0] + "  dedup_exact: {}\n")
     return str(path)
 
 
@@ -120,6 +131,187 @@ def one_a_url(rows: Sequence[Row]) -> list[Row]:
     for row in sorted(rows, key=lambda row: row["id"]):
         best.setdefault(canonical(row), row)
     return list(best.values())
+
+
+def test_take_downs_rollback_expiry_and_vacuum_keep_documents_and_state_together(
+    spark: Any, tmp_path: Path, light: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    batches = [pages(24, 10), [{**row, "id": f"e{row['id']}"} for row in pages(24, 11)]]
+    for place, batch in enumerate(batches):
+        write(source, f"batch{place}", batch)
+        assert refresh(light, corpus, source, f"r{place}") == 0
+    whole = published(corpus)
+    one, host = whole[0], "site3.example"
+    expected = {row["id"] for row in whole if row["id"] != one["id"] and host not in row["url"]}
+    assert len(expected) < len(whole) - 2
+
+    (tmp_path / "ids.txt").write_text(f"# asked for on Monday\n{one['id']}\n")
+    (tmp_path / "domains.txt").write_text(f"{host.upper()}\n")
+    lists = ["--ids", str(tmp_path / "ids.txt"), "--domains", str(tmp_path / "domains.txt")]
+    assert forget.main(["--corpus", str(corpus), *lists]) == 0
+    assert ids(corpus) == expected
+    assert {row["id"] for row in published(corpus, version=2)} == {row["id"] for row in whole}  # time travel
+    again = [row for row in batches[0] if row["id"] == one["id"] or host in row["url"]]
+    write(source, "again", [*again, {"id": "new", "url": "https://new.example/", "text": "a page of its own " * 20}])
+    assert refresh(light, corpus, source, "r2") == 0
+    assert ids(corpus) == expected | {"new"}
+
+    assert rollback.main(["--corpus", str(corpus), "--to", "2"]) == 0
+    assert ids(corpus) == expected  # what is forgotten does not come back
+    assert refresh(light, corpus, source, "r2") == 0  # what was rolled back may run again, under its own name
+    assert ids(corpus) == expected | {"new"}
+
+    assert expire.main(["--corpus", str(corpus), "--snapshots", "r0"]) == 0
+    assert {row["snapshot"] for row in published(corpus)} == {"r1", "r2"}
+    left = published(corpus)
+    files = {path for path in corpus.rglob("*.parquet") if "snapshot=r0" in str(path)}
+    assert files
+    assert vacuum.main(["--corpus", str(corpus), "--keep-versions", "1", "--older-than-hours", "0"]) == 0
+    assert not any(path.exists() for path in files)
+    assert published(corpus) == left
+    write(source, "once more", batches[0])
+    assert refresh(light, corpus, source, "r3") == 0  # its state was vacuumed with it, its take-downs were not
+    assert one["id"] not in ids(corpus)
+    assert {row["snapshot"] for row in published(corpus)} == {"r1", "r2", "r3"}
+
+    capsys.readouterr()
+    assert history.main(["--corpus", str(corpus), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [record["operation"] for record in records]
+    assert told == ["refresh", "expire", "refresh", "rollback", "refresh", "forget", "refresh", "refresh"]
+    assert records[0]["documents"] == len(published(corpus))
+    assert rollback.main(["--corpus", str(corpus), "--to", "1"]) == 3  # its files are vacuumed
+
+
+def test_a_test_set_that_came_later_is_taken_out_of_the_corpus(spark: Any, tmp_path: Path, light: str) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    rows = [{"id": f"d{n}", "url": f"https://a.example/{n}", "text": sentence(random.Random(n))} for n in range(8)]
+    write(source, "a", rows)
+    assert refresh(light, corpus, source, "r0") == 0
+    item = " ".join(rows[3]["text"].split()[:30])
+    write(tmp_path / "testsets", "quiz", [{"dataset": "quiz", "split": "test", "id": "q1", "text": item}])
+    arguments = ["--recipe", light, "--corpus", str(corpus), "--testsets", str(tmp_path / "testsets")]
+    assert decontaminate.main(arguments) == 0
+    assert ids(corpus) == {row["id"] for row in rows} - {"d3"}
+    assert DeltaTable(str(corpus / "documents")).version() == 2
+    assert decontaminate.main(arguments) == 0  # nothing is left to find, nothing is published
+    assert DeltaTable(str(corpus / "documents")).version() == 2
+
+
+def test_a_gate_that_trips_publishes_nothing_until_it_is_allowed(
+    spark: Any, tmp_path: Path, light: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    write(source, "a", pages(10, 8))
+    assert refresh(light, corpus, source, "r0") == 0
+    write(source, "b", pages(3, 9))
+    few = ("--set", "gates.min_documents=5")
+    assert refresh(light, corpus, source, "r1", *few) == 4
+    assert "min_documents: 3 documents were read" in capsys.readouterr().err
+    assert DeltaTable(str(corpus / "documents")).version() == 1
+    assert refresh(light, corpus, source, "r1", *few, "--allow", "no_such_gate") == 2
+    assert refresh(light, corpus, source, "r1", *few, "--allow", "min_documents") == 0
+    assert DeltaTable(str(corpus / "documents")).history(1)[0]["allowed_gates"] == "min_documents"
+
+
+def test_a_changed_input_file_is_refused_read_again_or_left_by_choice(
+    spark: Any, tmp_path: Path, light: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    rows = pages(12, 5)
+    write(source, "a", rows[:10])
+    assert refresh(light, corpus, source, "r0") == 0
+    (source / "a.jsonl").touch()
+    assert refresh(light, corpus, source, "touched") == 0
+    write(source, "a", [*rows[:10], {"id": "late", "url": "https://late.example/", "text": "quite another page " * 9}])
+    assert refresh(light, corpus, source, "r1") == 3
+    assert "have changed since" in capsys.readouterr().err
+    assert refresh(light, corpus, source, "r2", "--changed-files", "skip") == 0
+    before = ids(corpus)
+    assert "late" not in before
+    assert refresh(light, corpus, source, "r3", "--changed-files", "read") == 0
+    assert ids(corpus) == before | {"late"}
+
+
+def test_the_same_run_id_and_an_empty_refresh_change_nothing(spark: Any, tmp_path: Path, light: str) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    write(source, "a", pages(20, 3))
+    assert refresh(light, corpus, source, "r0") == 0
+    before = sorted(path for path in corpus.rglob("*") if path.is_file())
+    write(source, "b", pages(5, 4))
+    assert refresh(light, corpus, source, "r0") == 0
+    (source / "b.jsonl").unlink()
+    assert refresh(light, corpus, source, "r1") == 0
+    assert sorted(path for path in corpus.rglob("*") if path.is_file()) == before
+
+
+def test_readers_that_know_nothing_of_winnow_count_what_the_ledger_says(spark: Any, tmp_path: Path, light: str) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    rows = pages(60, 2)
+    write(source, "a", rows[:40])
+    assert refresh(light, corpus, source, "r0") == 0
+    write(source, "b", rows[40:])
+    assert refresh(light, corpus, source, "r1") == 0
+    ledgers = [json.loads((corpus / "runs" / run / "ledger.json").read_text()) for run in ("r0", "r1")]
+    kept = sum(ledger["totals"]["kept"] for ledger in ledgers)
+    table = DeltaTable(str(corpus / "documents"))
+    assert 0 < kept < 60
+    assert pl.scan_delta(str(corpus / "documents")).select(pl.len()).collect().item() == kept
+    files = duckdb.read_parquet(table.file_uris(), hive_partitioning=True)
+    counted = files.aggregate("snapshot, count(*) AS documents", "snapshot").order("snapshot").fetchall()
+    assert counted == [(run, ledger["totals"]["kept"]) for run, ledger in zip(("r0", "r1"), ledgers, strict=True)]
+    assert len(published(corpus, version=1)) == ledgers[0]["totals"]["kept"]
+    commit = table.history(1)[0]
+    assert (commit["run_id"], commit["parent_version"]) == ("r1", "1")
+    assert commit["recipe_sha256"] == ledgers[1]["recipe_sha256"]
+    assert json.loads(commit["ledger"])["kept"] == ledgers[1]["totals"]["kept"]
+
+
+def test_state_made_with_other_parameters_is_refused(
+    spark: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    write(source, "a", pages(10, 6))
+    assert refresh(recipe, corpus, source, "r0") == 0
+    write(source, "b", pages(10, 7))
+    assert refresh(recipe, corpus, source, "r1", "--set", "steps.dedup_near.ngram=3") == 3
+    assert "dedup_near.ngram is 3, the state has 2" in capsys.readouterr().err
+    assert len(DeltaTable(str(corpus / "documents")).history()) == 2
+
+
+def test_a_signal_that_drifts_from_the_last_versions_is_told() -> None:
+    from jobs.core.gates import signals_that_drifted
+    from jobs.core.recipe import Gates
+
+    gates = Gates(max_signal_drift=0.5, min_share_documents=10)
+    before = [{"word_count": [100.0, 20.0, 50]}, {"word_count": [110.0, 20.0, 50]}]
+    assert signals_that_drifted({"word_count": [112.0, 20.0, 50]}, before, gates) == []
+    (said,) = signals_that_drifted({"word_count": [130.0, 20.0, 50]}, before, gates)
+    assert said.startswith("max_signal_drift: word_count is 130 on average, 105 in the last versions")
+    assert signals_that_drifted({"word_count": [130.0, 20.0, 9]}, before, gates) == []
+
+
+def test_state_holds_what_the_definitions_say(spark: Any, tmp_path: Path, recipe: str) -> None:
+    import pyarrow.parquet as pq
+
+    from udfs.reference.minhash import band_hash, signature
+
+    source, corpus = tmp_path / "in", tmp_path / "corpus"
+    write(source, "a", pages(12, 12))
+    assert refresh(recipe, corpus, source, "r0") == 0
+    rows = 0
+    for file in (corpus / "documents" / "snapshot=r0").glob("*.parquet"):
+        documents = pq.ParquetFile(file).read().to_pylist()
+        state = pq.read_table(corpus / "state" / "r0" / file.name).to_pylist()
+        assert [row["key"] for row in state] == [row["key"] for row in documents]
+        for remembered, document in zip(state, documents, strict=True):
+            assert len(remembered["exact"]) == len(remembered["url"]) == 16
+            made = signature(shingles(document["text"], 2), 64, 1)
+            bands = b"".join(band_hash(made, band, 2).to_bytes(8, "little", signed=True)[:5] for band in range(32))
+            assert remembered["bands"] == bands
+        rows += len(state)
+    assert rows == len(published(corpus))
 
 
 def test_a_refresh_keeps_what_brute_force_finds_new(spark: Any, tmp_path: Path, recipe: str) -> None:

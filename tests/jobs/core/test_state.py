@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.core.against_history import _bitmap, _look_up, _scan_file
+from jobs.core.corpus_edit import _filtered
 from jobs.core.errors import ConfigurationError, InputContractError
 from jobs.core.recipe import DedupExact, DedupNear, DedupUrl, Recipe
 from jobs.core.state import (
@@ -118,6 +119,16 @@ def test_rows_are_read_from_the_row_groups_that_hold_them(tmp_path: Path) -> Non
     found, read = rows_of(str(tmp_path / "documents.parquet"), ["id"], np.array([3, 7, 55]))
     assert found.column("id").to_pylist() == ["d3", "d7", "d55"]
     assert 0 < read < 500  # two row groups of ten ids, no text
+
+
+def test_a_file_is_copied_without_some_rows(tmp_path: Path) -> None:
+    table = pa.table({"id": [f"d{n}" for n in range(5000)], "date": pa.array([None] * 5000, pa.timestamp("us", "UTC"))})
+    pq.write_table(table, tmp_path / "old.parquet")
+    gone = np.array([0, 2047, 2048, 4999])
+    assert _filtered(str(tmp_path / "old.parquet"), str(tmp_path / "new" / "new.parquet"), gone) == 4996
+    left = pq.read_table(tmp_path / "new" / "new.parquet")
+    assert left.schema.equals(table.schema)
+    assert left.column("id").to_pylist() == [f"d{n}" for n in range(5000) if n not in gone.tolist()]
 
 
 def test_state_of_other_parameters_is_refused_by_name() -> None:
