@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "measure": ("jobs.measure", "write each document's signals"),
     "tune": ("jobs.tune", "try other bounds on a finished run"),
     "compare": ("jobs.compare", "compare the decisions of two runs"),
+    "verify": ("jobs.verify", "check a run's files against its ledger"),
     "explain": ("jobs.explain", "show what a run did with a document, or a recipe with a text"),
     "report": ("jobs.report", "write a run's report as one HTML page"),
     "budget": ("jobs.budget", "say how large a model a corpus can train"),

@@ -136,7 +136,7 @@ def tune(run: FinishedRun, new: Resolved, samples: int = SAMPLES) -> dict[str, A
         raise InputContractError(
             f"{found.disagree} of {found.judged} stored decisions are not what the run's recipe says of the stored "
             "signals: the run was made by a version that decides otherwise, or its tables were changed",
-            next_step="run the recipe again",
+            next_step="check it with `winnow verify`, or run the recipe again",
         )
     return _answer(run, new, found, rules)
 

@@ -183,6 +183,15 @@ class DriverFiles:
         finally:
             stream.close()
 
+    def read_from(self, path: str, offset: int) -> bytes:
+        """All bytes of a file from an offset on: for the ends of files, which are small."""
+        stream = self._file_system(path).open(self._path(path))
+        try:
+            stream.seek(offset)
+            return bytes(self._jvm.org.apache.hadoop.io.IOUtils.readFullyToByteArray(stream))  # type: ignore[union-attr]
+        finally:
+            stream.close()
+
     def write_text(self, path: str, text: str, *, overwrite: bool = True) -> bool:
         """Write a small text file in one go; False if ``overwrite`` is off and the file exists."""
         file_system = self._file_system(path)

@@ -24,9 +24,9 @@ from jobs.core import inputs as input_files
 from jobs.core.console import log, name_run, progress, rates, say, speed
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
-from jobs.core.errors import ConfigurationError, InputContractError, UsageError
+from jobs.core.errors import ConfigurationError, InputContractError, ResourceError, UsageError
 from jobs.core.executors import peak_worker_bytes
-from jobs.core.files import DriverFiles, total_bytes, worker_file_system
+from jobs.core.files import DriverFiles, join_path, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
 from jobs.core.gates import refuse_tripped
 from jobs.core.inputs import InputFile
@@ -42,6 +42,7 @@ from jobs.core.outcome import (
     with_edits,
     without_removed,
 )
+from jobs.core.published_files import FILE_SCHEMA, FILES, PublishedFile, as_row, look_at_all, table_records
 from jobs.core.read_rows import ReadLimits
 from jobs.core.readers import read_documents
 from jobs.core.recipe import Recipe
@@ -594,6 +595,7 @@ def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger
                 one.table(spark, table).write.parquet(out.table(table))
         _fill_bytes(context.accounts, spark.read.parquet(out.table("signals")))
     ledger["stages"] = [stage_record(account) for account in context.accounts]
+    ledger["tables"] = _record_files(context, out)
     _check_published(context, out, ledger)
     if context.request.paranoid:
         ledger["paranoid"] = context.steps.re_decide(rows)
@@ -616,6 +618,25 @@ def _write_report(context: Context, folder: str, ledger: Mapping[str, Any]) -> N
         log.debug("the report failed", exc_info=True, extra={"file_only": True})
         output = context.request.output
         say(f"report.html was not written ({type(error).__name__}: {error}); `winnow report {output}` tries again")
+
+
+def _record_files(context: Context, out: StageFolder) -> dict[str, Any]:
+    """Write the table ``files``, which lists every file of the output; the ledger's account of each table."""
+    files, root = context.files, context.files.qualified(out.path)
+    listed = _published_files(files, root, [name for name in files.children(root) if name[0] not in "._"])
+    rows = context.spark.createDataFrame([as_row(file) for file in listed], FILE_SCHEMA)
+    rows.coalesce(1).write.parquet(out.table(FILES))
+    return table_records([*listed, *_published_files(files, root, [FILES])])
+
+
+def _published_files(files: DriverFiles, root: str, tables: Sequence[str]) -> list[PublishedFile]:
+    found = [info for table in tables for info in files.find(join_path(root, table))]
+    records, damaged = look_at_all(
+        ((info.path.removeprefix(root).lstrip("/"), info.path, info.size_bytes) for info in found), files.read_from
+    )
+    if damaged:
+        raise ResourceError(f"what was just written cannot be read: {damaged}", next_step="run again with --resume")
+    return records
 
 
 def _fill_bytes(accounts: Sequence[StageAccount], signals: DataFrame) -> None:

@@ -1,9 +1,11 @@
-"""Fixtures of the deduplication tests: documents as a committed table, and decisions as plain values."""
+"""Fixtures of the jobs' tests: documents as a committed table, decisions as plain values, the demo's finished run."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -63,3 +65,16 @@ def make_documents(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Call
 def workspace(tmp_path: Any) -> str:
     """A folder for intermediate tables."""
     return str(tmp_path / "work")
+
+
+@pytest.fixture(scope="session")
+def demo(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The output of the demo's run and what the sample expects of it."""
+    from jobs import pipeline
+    from jobs.make_sample import make_sample
+
+    home = tmp_path_factory.mktemp("demo")
+    make_sample(home / "sample")
+    arguments = ["--recipe", str(home / "sample" / "demo.yaml"), "--output", str(home / "cleaned"), "--paranoid"]
+    assert pipeline.main(arguments) == 0
+    return home / "cleaned", json.loads((home / "sample" / "expected.json").read_text())

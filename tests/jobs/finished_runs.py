@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.core.published_files import FILES, PublishedFile, as_row, look_at_all, table_records
 from jobs.core.recipe_file import resolve_recipe
 
 REASONS = pa.list_(pa.struct([("rule", pa.string()), ("value", pa.float64()), ("bound", pa.string())]))
@@ -84,6 +85,7 @@ def write_run(
             "ignored": 0,
         },
         "stages": _stages(documents, len(quarantine)),
+        "tables": _record(folder),
     }
     (folder / "ledger.json").write_text(json.dumps(ledger))
     return folder
@@ -99,3 +101,19 @@ def _stages(documents: Sequence[Mapping[str, Any]], quarantined: int) -> list[di
         stages.append({**account, "ignored": 0, "rules": {}})
         read -= removed + out
     return stages
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    def files(tables: Sequence[str]) -> list[PublishedFile]:
+        paths = [path for table in tables for path in sorted((folder / table).glob("*.parquet"))]
+        found = [(str(path.relative_to(folder)), str(path), path.stat().st_size) for path in paths]
+        records, damaged = look_at_all(found, lambda path, offset: Path(path).read_bytes()[offset:])
+        assert not damaged
+        return records
+
+    listed = files(list(SCHEMAS))
+    names = list(PublishedFile.__dataclass_fields__)
+    (folder / FILES).mkdir()
+    rows = [dict(zip(names, as_row(file), strict=True)) for file in listed]
+    pq.write_table(pa.Table.from_pylist(rows), folder / FILES / "part-0.parquet")
+    return table_records([*listed, *files([FILES])])

@@ -9,20 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
-import pytest
 
-from jobs import pipeline, report
-from jobs.make_sample import make_sample
-
-
-@pytest.fixture(scope="module")
-def demo(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The output of the demo's run and what the sample expects of it."""
-    home = tmp_path_factory.mktemp("demo")
-    make_sample(home / "sample")
-    arguments = ["--recipe", str(home / "sample" / "demo.yaml"), "--output", str(home / "cleaned"), "--paranoid"]
-    assert pipeline.main(arguments) == 0
-    return home / "cleaned", json.loads((home / "sample" / "expected.json").read_text())
+from jobs import report
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 
 from jobs import cli
@@ -137,3 +140,39 @@ def test_a_text_is_judged_as_json_too(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["explain", "--text", str(tmp_path / "t.txt"), "--format", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["outcome"], answer["stage"]) == ("removed", "filter_quality")
+
+
+def test_the_demo_is_explained_without_starting_spark(
+    demo: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(demo[0])
+    calls = [["explain", out, "note-083"], ["compare", out, out], ["verify", out]]
+    calls.append(["tune", out, "--set", "steps.filter_quality.word_count.min=60"])
+    script = (
+        f"import sys; from jobs import cli\nassert not any(cli.main(call) for call in {calls!r})\n"
+        "assert 'pyspark' not in sys.modules, 'pyspark was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_near_duplicate_and_test_item_of_the_demo_is_shown(
+    demo: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = demo
+    rows = ds.dataset(out / "removed", format="parquet").to_table().to_pylist()
+    findings = {row["key"]: row for row in ds.dataset(out / "contamination", format="parquet").to_table().to_pylist()}
+    near = [row for row in rows if row["stage"] == "dedup_near"]
+    assert len(near) >= 5
+    for row in near[:3]:
+        (found,) = explained(out, row["key"].hex(), capsys)
+        assert found["twin"]["id"] == row["duplicate_of"]
+        assert found["twin"]["similarity"] == row["similarity"] >= 0.8
+        assert found["twin"]["changes"] and all("[-" in line or "{+" in line for line in found["twin"]["changes"])
+    for row in [row for row in rows if row["stage"] == "decontaminate"][:3]:
+        (found,) = explained(out, row["id"], capsys)
+        (item,) = found["test_items"]
+        finding = findings[row["key"]]
+        assert (item["item_id"], item["item_text"][:20]) == (finding["item_id"], finding["item_text"][:20])
+        marked = "".join(item["excerpt"].split("«")[1].split("»")[0].split())
+        assert marked.startswith("".join(finding["matched_text"].split())[:40])
