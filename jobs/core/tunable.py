@@ -73,7 +73,7 @@ def recipe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[t
     orders = [list(each["steps"]) for each in (old, new)]
     common = set(orders[0]) & set(orders[1])
     if [step for step in orders[0] if step in common] != [step for step in orders[1] if step in common]:
-        found.append(("the order of the steps", *orders))
+        found.append(("the order of the steps", orders[0], orders[1]))
     return found
 
 
