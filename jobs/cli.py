@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "edit-lines": ("jobs.edit_lines", "drop lines that are no prose"),
     "filter-quality": ("jobs.filter_quality", "remove documents that break quality rules"),
     "filter-repetition": ("jobs.filter_repetition", "remove documents that repeat themselves"),
+    "classify": ("jobs.classify", "train small models and remove documents by their scores"),
     "redact": ("jobs.redact", "mask personal data"),
     "decontaminate": ("jobs.decontaminate", "remove documents that hold test items"),
     "dedup-url": ("jobs.dedup_url", "keep one document a URL"),

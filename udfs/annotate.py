@@ -8,7 +8,7 @@ Arrow arrays, one struct array goes out: signals, and nothing else that grows wi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +40,34 @@ class Plan:
     def edits_text(self) -> bool:
         """Whether a step of the plan changes the text."""
         return any(name in TEXT_EDITS for name, _ in self.steps)
+
+
+def with_paths(plan: Plan, place: Callable[[str], str]) -> Plan:
+    """The plan with every path of a list or model in it replaced by what ``place`` gives for it."""
+
+    def replaced(options: Mapping[str, Any]) -> dict[str, Any]:
+        done = dict(options)
+        for key in ("url_lists", "url_words"):
+            if done.get(key):
+                done[key] = {name: path and place(path) for name, path in done[key].items()}
+        if done.get("allow_urls"):
+            done["allow_urls"] = place(done["allow_urls"])
+        for key in ("lexicons", "models"):
+            if done.get(key):
+                done[key] = {name: {**part, "path": place(part["path"])} for name, part in done[key].items()}
+        return done
+
+    steps = tuple(
+        (name, replaced(options) if name in ("filter_content", "classify") else options) for name, options in plan.steps
+    )
+    return replace(plan, steps=steps)
+
+
+def paths_of(plan: Plan) -> tuple[str, ...]:
+    """The paths of lists and models that a plan reads, each once, in its order."""
+    found: dict[str, None] = {}
+    with_paths(plan, lambda path: found.setdefault(path) or path)
+    return tuple(found)
 
 
 def annotate(
@@ -212,9 +240,21 @@ def _redact(
     return done.text, signals | {"personal_data_spans": done.spans}
 
 
+def _classify(
+    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
+) -> tuple[pa.Array, dict[str, pa.Array]]:
+    from udfs.classifier import load_model, score
+
+    models = options["models"].items()
+    return text, {
+        f"classifier_{name}": score(text, load_model(model["path"], model["sha256"])) for name, model in models
+    }
+
+
 _STEPS: Mapping[str, Callable[..., tuple[pa.Array, dict[str, pa.Array]]]] = {
     "repair_unicode": _repair_unicode,
     "filter_content": _filter_content,
     "edit_lines": _edit_lines,
+    "classify": _classify,
     "redact": _redact,
 }

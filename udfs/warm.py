@@ -67,6 +67,13 @@ def _warm_content() -> None:
     repair(pa.array(["e\u0301\x00"]))
 
 
+def _warm_classifier() -> None:
+    from udfs.classifier import Shape, score, train
+
+    text = pa.array(["a b", "c d"])
+    score(text, train(text, np.array([True, False]), Shape(bits=8), epochs=1))
+
+
 def _warm_digests() -> None:
     from udfs.digests import text_digests
 
@@ -143,6 +150,7 @@ WARMERS: Mapping[str, Callable[[], None]] = {
     "lines": _warm_lines,
     "language": _warm_language,
     "content": _warm_content,
+    "classifier": _warm_classifier,
     "digests": _warm_digests,
     "html": _warm_html,
     "decontamination": _warm_decontamination,

@@ -13,6 +13,7 @@ ANNOTATED_STEPS = (
     "edit_lines",
     "filter_quality",
     "filter_repetition",
+    "classify",
     "redact",
 )
 

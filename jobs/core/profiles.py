@@ -13,7 +13,7 @@ that language (`languages.overrides`), the source. Three things hold besides:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -114,22 +114,25 @@ class Profiles:
         """Every rule of a step that some profile has, in the order in which reasons are listed."""
         return self.rule_order.get(step, ())
 
-    def quantiles(self) -> list[tuple[str, str]]:
-        """(signal, quantile) for every bound that is a quantile: to be measured before documents are judged."""
+    def quantiles(self, steps: Collection[str]) -> list[tuple[str, str]]:
+        """(signal, quantile) for every bound of the steps that is a quantile: to be measured before documents are
+        judged.
+        """
         wanted = {
             (rule, quantile)
             for profile in self.profiles
-            for _, rules in profile.steps
+            for step, rules in profile.steps
+            if step in steps
             for rule, limits in rules
             for quantile in limits.quantiles
         }
         return sorted(wanted)
 
     def with_quantiles(self, values: Mapping[tuple[str, str], float]) -> Profiles:
-        """The same with quantiles replaced by the values measured for (signal, quantile)."""
+        """The same with quantiles replaced by the values measured for (signal, quantile), where they were."""
 
         def number(rule: str, bound: float | str | None) -> float | str | None:
-            return values[rule, bound] if isinstance(bound, str) else bound
+            return values.get((rule, bound), bound) if isinstance(bound, str) else bound
 
         replaced = tuple(
             Profile(

@@ -543,14 +543,12 @@ class FilterRepetition(_RepetitionRules):
 
 
 class Classifier(Part):
-    """A linear model over hashed n-grams that `winnow classify` trained, or a local fastText model."""
+    """A linear model over hashed n-grams that `winnow classify train` has written."""
 
-    path: str = Field(description="Model file or folder.")
+    path: str = Field(description="Folder of the model.")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="Digest the model must have."
+        None, description="Digest that the model's model.json must have."
     )
-    kind: Literal["winnow", "fasttext"] = Field("winnow", description="Model format.")
-    label: str | None = Field(None, description="Label whose probability is the score (fastText).")
     score: Rule = Field(None, description="Bounds on the score, a probability.")
 
 

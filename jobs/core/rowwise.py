@@ -6,7 +6,7 @@ first step with a broken rule is the stage that removes the document. Shuffles n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,10 +19,12 @@ from pyspark.sql.types import DataType
 from jobs.core.annotation import ANNOTATED_STEPS, annotation_plan
 from jobs.core.documents import KEPT, QUARANTINED, REASONS_TYPE, REMOVED
 from jobs.core.errors import ConfigurationError
+from jobs.core.external_signals import with_external_signals
 from jobs.core.inputs import Fields, Source
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rules import RuleBook
+from jobs.core.shipped_files import plan_on_workers
 from udfs import annotate as kernels
 
 ROW_STEPS = ("extract_text", *ANNOTATED_STEPS)
@@ -59,6 +61,7 @@ class RowSteps:
 
     resolved: Resolved
     names: tuple[str, ...]
+    quantiles: Mapping[tuple[str, str], float] | None = None  # values of the bounds that are quantiles, once measured
 
     @property
     def recipe(self) -> Recipe:
@@ -68,7 +71,7 @@ class RowSteps:
     @cached_property
     def rules(self) -> RuleBook:
         """The recipe's bounds as column expressions."""
-        return RuleBook(self.resolved)
+        return RuleBook(self.resolved, self.quantiles)
 
     # --------------------------------------------------------------------------------------------------------- the pass
 
@@ -81,7 +84,10 @@ class RowSteps:
         rows = documents.transform(_with_state)
         if "extract_text" in self.names:
             rows = rows.transform(self._extract)
-        return rows.transform(self._annotate)
+        rows = rows.transform(self._annotate)
+        if "filter_quality" in self.names:
+            rows = with_external_signals(rows, self.recipe.signals.external.values())
+        return rows
 
     def _extract(self, rows: DataFrame) -> DataFrame:
         """Raw pages to text; what the page says of itself (title, date, language) joins ``metadata``."""
@@ -116,7 +122,8 @@ class RowSteps:
 
     def _annotate(self, rows: DataFrame) -> DataFrame:
         alive = F.col("stage").isNull()
-        measured = _annotation(self.plan)(
+        names = [f.name for f in _output_type(self.plan)]  # first: it says which list cannot be read
+        measured = _annotation(self.plan, plan_on_workers(rows.sparkSession, self.plan))(
             F.col("key"),
             F.col("id"),
             F.col("url"),
@@ -124,7 +131,6 @@ class RowSteps:
             F.when(F.col("key").isNull(), F.col("content")),
             F.col("language"),
         )
-        names = [f.name for f in _output_type(self.plan)]
         columns = {name: F.col(f"_measured.{name}") for name in names}
         if "text" in columns:
             columns["text"] = F.when(alive, columns["text"]).otherwise(F.col("text"))
@@ -172,7 +178,7 @@ class RowSteps:
     def with_keys(self, documents: DataFrame) -> DataFrame:
         """Compute the keys that are still NULL, for sampling: Parquet rows get theirs with the signals otherwise."""
         plan = kernels.Plan()
-        measured = _annotation(plan)("key", "id", "url", "text", "content", "language")
+        measured = _annotation(plan, lambda: plan)("key", "id", "url", "text", "content", "language")
         return documents.withColumn("key", measured.getField("key"))
 
     def with_source_facts(self, documents: DataFrame, recipe: Recipe) -> DataFrame:
@@ -221,18 +227,19 @@ def _spark_type(kind: pa.DataType) -> DataType:
     return from_arrow_type(kind)
 
 
-def _annotation(plan: kernels.Plan) -> Any:
+def _annotation(plan: kernels.Plan, on_worker: Callable[[], kernels.Plan]) -> Any:
     """The annotation as a Spark function of (key, id, url, text, content, language)."""
+    kind = _spark_type(_output_type(plan))
 
     def measure(
         key: pa.Array, id_: pa.Array, url: pa.Array, text: pa.Array, content: pa.Array, language: pa.Array
     ) -> pa.Array:
-        return kernels.annotate(plan, key, id_, url, text, content, language)
+        return kernels.annotate(on_worker(), key, id_, url, text, content, language)
 
     # Nondeterministic only in name: it keeps the optimiser from evaluating the function once per expression that reads
     # it.
     udf: Any = F.arrow_udf  # its type hints know fewer arguments than it takes
-    return udf(measure, _spark_type(_output_type(plan))).asNondeterministic()
+    return udf(measure, kind).asNondeterministic()
 
 
 def _output_type(plan: kernels.Plan) -> pa.StructType:

@@ -80,7 +80,7 @@ class RuleBook:
         ``signals.blocked_url`` and ``signals.blocked_url_entry``. Raises ``ConfigurationError`` for a quantile whose
         value was not given.
         """
-        _refuse_open_quantiles(self.profiles)
+        _refuse_open_quantiles(self.profiles, step)
         verdicts = self._content_verdicts() if step == "filter_content" else []
         for rule in self.profiles.rules_of(step):
             verdicts.append(_verdict(rule, [each.limits(step).get(rule) for each in self.profiles.profiles], profile))
@@ -133,8 +133,8 @@ def _no_reason() -> Column:
     return F.array().cast(REASONS_SQL_TYPE)
 
 
-def _refuse_open_quantiles(profiles: Profiles) -> None:
-    for signal, quantile in profiles.quantiles():
+def _refuse_open_quantiles(profiles: Profiles, step: str) -> None:
+    for signal, quantile in profiles.quantiles((step,)):
         raise ConfigurationError(
             f"the bound {quantile} on {signal} is a quantile whose value is not known here",
             next_step="run the whole recipe, which measures quantiles first, or write a number",

@@ -12,7 +12,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,12 +43,14 @@ from jobs.core.outcome import (
     without_removed,
 )
 from jobs.core.published_files import FILE_SCHEMA, FILES, PublishedFile, as_row, look_at_all, table_records
+from jobs.core.quantiles import exact_quantiles
 from jobs.core.read_rows import ReadLimits
 from jobs.core.readers import read_documents
 from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rowwise import ROW_STEPS, RowSteps, reader_sources, row_steps
 from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
+from jobs.core.shipped_files import digest_of_lists
 from jobs.core.source_shares import losses_by_source, sources_that_lose_too_much
 
 NULLABLE = ("text", "url", "date")  # columns that documents may lack, counted for ``gates.max_null_fraction``
@@ -157,6 +159,7 @@ def _inputs(files: DriverFiles, request: Request) -> tuple[list[InputFile], list
 
 
 def _run(context: Context, set_steps: Mapping[str, SetStep], run_id: str, started: float) -> dict[str, Any]:
+    _resolve_quantiles(context)
     rows = _row_pass(context)
     done: list[DoneStep] = []
     for name in context.request.steps:
@@ -190,17 +193,52 @@ def _fit_shuffles(spark: SparkSession, input_bytes: int) -> None:
 # ---------------------------------------------------------------------------------------------------- the row-wise pass
 
 
-def _row_pass(context: Context) -> DataFrame:
-    """Run the row-wise pass, or find it done; its committed rows."""
+def _row_parts(context: Context) -> Any:
+    """The fingerprint of the row-wise pass."""
     request = context.request
-    parts = fingerprint(
+    return fingerprint(
         inputs=context.inputs_digest,
         recipe=context.steps.part(),
         steps=context.steps.names,
         sampling=[request.sample, request.limit],
+        lists=digest_of_lists(context.steps.plan),
+        scores=_files_of_scores(context),
         definitions={name: DEFINITION_VERSIONS[name] for name in context.steps.names},
         code=code_version(),
     )
+
+
+def _files_of_scores(context: Context) -> list[Any]:
+    """The tables of scores that the pass reads besides documents: (path, size, modification time)."""
+    tables = context.request.recipe.signals.external.values()
+    return [[info.path, info.size_bytes, info.modified_ms] for each in tables for info in context.files.find(each.path)]
+
+
+def _resolve_quantiles(context: Context) -> None:
+    """Measure the bounds that are quantiles: documents are then read and measured twice."""
+    wanted = context.steps.rules.profiles.quantiles(context.steps.names)
+    if not wanted:
+        return
+
+    def work(folder: StageFolder) -> dict[str, Any]:
+        columns = {name: "language_score" if name == "language_score" else f"signals.`{name}`" for name, _ in wanted}
+        rows = context.steps.annotated(_read_all(context)).where(F.col("stage").isNull())
+        with progress(context.spark, "quantiles"):
+            chosen = rows.select(*[F.col(column).alias(name) for name, column in columns.items()])
+            chosen.write.parquet(folder.table("values"))
+            found = exact_quantiles(context.spark.read.parquet(folder.table("values")), wanted)
+        return {"quantiles": [[name, quantile, value] for (name, quantile), value in found.items()]}
+
+    _, facts = context.folder.stage("quantiles", _row_parts(context), work)
+    for name, quantile, value in facts["quantiles"]:
+        say(f"{quantile} of {name} is {value:g}", signal=name, quantile=quantile, value=value)
+    values = {(name, quantile): float(value) for name, quantile, value in facts["quantiles"]}
+    context.steps = replace(context.steps, quantiles=values)
+
+
+def _row_pass(context: Context) -> DataFrame:
+    """Run the row-wise pass, or find it done; its committed rows."""
+    parts = _row_parts(context)
 
     def work(folder: StageFolder) -> dict[str, Any]:
         observation, began = Observation(), time.monotonic()
@@ -234,6 +272,14 @@ def _say_speed(documents: int, input_bytes: int, seconds: float) -> None:
 
 
 def _build_rows(context: Context, observation: Observation) -> DataFrame:
+    documents = _read_all(context).observe(
+        observation, F.count(F.lit(1)).alias("read"), F.sum("origin.repaired").alias("repaired")
+    )
+    return context.steps.apply(documents)
+
+
+def _read_all(context: Context) -> DataFrame:
+    """The documents as the readers give them, sampled where the request says so."""
     request, recipe = context.request, context.request.recipe
     limits = ReadLimits(
         max_document_chars=recipe.ingest.max_document_chars,
@@ -252,10 +298,7 @@ def _build_rows(context: Context, observation: Observation) -> DataFrame:
         documents = documents.drop("_from_archive")
     if request.limit:
         documents = documents.orderBy(F.col("key").asc_nulls_first()).limit(request.limit)
-    documents = documents.observe(
-        observation, F.count(F.lit(1)).alias("read"), F.sum("origin.repaired").alias("repaired")
-    )
-    return context.steps.apply(documents)
+    return documents
 
 
 def _is_archive_row(context: Context) -> Any:
@@ -327,6 +370,8 @@ def _row_accounts(context: Context, facts: Mapping[str, Any]) -> list[StageAccou
         accounts[-1].kept = int(kept_rows["documents"])
     accounts[0].bytes = total_bytes(f.info for f in context.inputs)
     accounts[0].facts["repaired_utf8"] = facts["repaired"]
+    if context.steps.quantiles:
+        accounts[0].facts["quantiles"] = {f"{at} of {name}": v for (name, at), v in context.steps.quantiles.items()}
     judged = [row for row in facts["by_stage"] if row["outcome"] in (KEPT, REMOVED)]
     for fact in ("unsupported_language", *(f"no_{name}" for name in NULLABLE)):
         accounts[0].facts[fact] = sum(row[fact] for row in judged)

@@ -205,9 +205,9 @@ def test_judgements_list_passed_rules_too_in_the_order_of_the_recipe() -> None:
 def test_quantiles_are_named_and_replaced_once_measured() -> None:
     more = {"signals": {"external": {"e": {"path": "p", "columns": {"edu": "c"}}}}}
     profiles = profiles_of({"filter_quality": {"edu": {"min": "p90"}}}, **more)
-    assert profiles.quantiles() == [("edu", "p90")]
+    assert profiles.quantiles(("filter_quality",)) == [("edu", "p90")]
     known = profiles.with_quantiles({("edu", "p90"): 3.5})
-    assert known.quantiles() == [] and decide_plain(known, {"edu": 3}) == {
+    assert known.quantiles(("filter_quality",)) == [] and decide_plain(known, {"edu": 3}) == {
         "filter_quality": [Reason("edu", 3.0, ">= 3.5")]
     }
 
