@@ -111,7 +111,7 @@ def test_each_document_is_measured_once(spark: Any, tmp_path: Path, monkeypatch:
 def _counting(folder: str) -> Any:
     """The annotation with a file per call whose name begins with the number of documents in it."""
 
-    def annotation(plan: Any) -> Any:
+    def annotation(plan: Any, on_worker: Any) -> Any:
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_type
 
@@ -122,7 +122,7 @@ def _counting(folder: str) -> Any:
             from pathlib import Path
 
             (Path(folder) / f"{len(key)}-{uuid.uuid4()}").touch()
-            return annotate(plan, key, id_, url, text, content, language)
+            return annotate(on_worker(), key, id_, url, text, content, language)
 
         return F.arrow_udf(measure, from_arrow_type(output_type(plan))).asNondeterministic()
 
