@@ -68,7 +68,9 @@ def of_row_step(name: str, **settings: Any) -> list[Any]:
     from udfs.annotate import annotate
 
     plan = annotation_plan(resolved, (name,))
-    found = annotate(plan, pa.nulls(len(text), pa.binary()), nothing, urls, text, None, nothing)
+    # Languages are told by filter_content's definition; the other steps are given one.
+    language = nothing if name == "filter_content" else pa.array(["en"] * len(text), pa.string())
+    found = annotate(plan, pa.nulls(len(text), pa.binary()), nothing, urls, text, None, language)
     told = (
         ("language", "language_score", "second_language", "signals")
         if name == "filter_content"
