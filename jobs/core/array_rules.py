@@ -52,7 +52,7 @@ class ArrayRules:
     """
 
     def __init__(self, profiles: Profiles, steps: Sequence[str]) -> None:
-        for signal, quantile in profiles.quantiles():
+        for signal, quantile in profiles.quantiles(steps):
             raise ConfigurationError(
                 f"the bound {quantile} on {signal} is a quantile: its value is not stored", next_step="write a number"
             )
