@@ -18,8 +18,8 @@ ENV JAVA_HOME=/opt/java \
 WORKDIR /app
 # Dependencies first: this layer changes only with the lock files. Every file is checked against its hash.
 COPY requirements-build.lock requirements.lock ./
-RUN pip install --require-hashes --requirement requirements-build.lock \
-    && pip install --no-build-isolation --require-hashes --requirement requirements.lock
+RUN pip install --no-deps --require-hashes --requirement requirements-build.lock \
+    && pip install --no-deps --no-build-isolation --require-hashes --requirement requirements.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY conf conf

@@ -7,7 +7,9 @@ PYTHONS = $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 pyt
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 # --no-build-isolation: two dependencies come as source only (pyspark, langdetect); they are built with the locked tools
 # of requirements-build.lock, not with whatever an index has on the day.
-PIP_LOCKED = $(PIP_INSTALL) --no-build-isolation --require-hashes
+# --no-deps: the lock files are complete. pip would otherwise look past the pin of a package that another one asks for
+# with an extra (coverage[toml]), to its newest release, whose hash is not listed.
+LOCKED = --no-deps --no-build-isolation --require-hashes
 
 # Exact versions with the hashes of all their distributions, for Python 3.11 and later on every platform.
 UV_COMPILE = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -61,8 +63,8 @@ dist: $(DEVELOPMENT) ## Build what a cluster is given: the wheel, winnow.zip (--
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@cp dist/winnow_corpus-*.whl dist/winnow.zip
 	@$(FIND_PYTHON); "$$python" -m venv build/environment
-	@$(DIST_INSTALL) --require-hashes -r requirements-build.lock
-	@$(DIST_INSTALL) --no-build-isolation --require-hashes -r requirements.lock
+	@$(DIST_INSTALL) $(LOCKED) -r requirements-build.lock
+	@$(DIST_INSTALL) $(LOCKED) -r requirements.lock
 	@$(DIST_INSTALL) --no-deps dist/winnow_corpus-*.whl
 	@$(BIN)/venv-pack --quiet --prefix build/environment --output dist/environment.tar.gz
 	@ls -1 dist
@@ -100,14 +102,15 @@ $(BIN)/python:
 
 $(RUNTIME): requirements-build.lock requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Winnow and what it needs (Spark is a large download)"
-	@$(PIP_INSTALL) --require-hashes -r requirements-build.lock
-	@$(PIP_LOCKED) -r requirements.lock
+	@$(PIP_INSTALL) $(LOCKED) -r requirements-build.lock
+	@$(PIP_INSTALL) $(LOCKED) -r requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	@echo "Installing the tools for development"
-	@$(PIP_LOCKED) -r requirements-dev.lock
+	@$(PIP_INSTALL) $(LOCKED) -r requirements-dev.lock
+	@$(BIN)/python -m pip check
 	@touch $@
 
 $(KERNELS): $(wildcard udfs/*.py) $(RUNTIME)
