@@ -3,13 +3,15 @@
     python benchmarks/substring.py kernels [--megabytes 20] [--length 50]
     python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
     python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
+    python benchmarks/substring.py phases [--megabytes 120]
 
 Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``kernels`` is one process without
 Spark, ``equality`` the whole job; both need a virtual environment of the suffix array: ``python -m venv
 benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install "pydivsufsort==0.0.20"``.
 
-Two cores. The suffix array is built over word numbers, with a number of its own after each document, so that what it
-finds is what brute force would: every window of `length` words that occurs before, cut.
+Two cores. Processor seconds are those of the driver, its JVM and its Python workers together: other work on the machine
+changes them less than the clock. The suffix array is built over word numbers, with a number of its own after each
+document, so that what it finds is what brute force would: every window of `length` words that occurs before, cut.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from signals import cpu_seconds_of_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -108,15 +110,15 @@ def stages(spark: Any) -> list[dict[str, Any]]:
         return [stage for stage in json.load(answer) if stage["status"] == "COMPLETE"]
 
 
-def run(spark: Any, documents: Path, work: Path, **changes: Any) -> tuple[Any, dict[str, Any], float]:
-    """Result, facts and seconds of the job, its last table written."""
+def run(spark: Any, documents: Path, work: Path, **changes: Any) -> tuple[Any, dict[str, Any], float, float]:
+    """Result, facts, seconds and processor seconds of the job, its last table written."""
     from jobs.core.recipe import DedupSubstring
     from jobs.dedup_substring import find_substrings
 
     step = DedupSubstring.model_validate({"keep": ["source_rank"], **changes})
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), cpu_seconds_of_tree()
     result = find_substrings(spark.read.parquet(str(documents)), step, str(work))
-    return result, dict(result.facts), time.perf_counter() - began
+    return result, dict(result.facts), time.perf_counter() - began, cpu_seconds_of_tree() - busy
 
 
 # -------------------------------------------------------------------------------------------------------------- kernels
@@ -220,7 +222,7 @@ def equality(megabytes: float, length: int, unit: str) -> None:
         write_documents(texts, folder / "documents")
         spark = session()
         run(spark, folder / "documents", folder / "warm", length=length, unit=unit)
-        result, facts, seconds = run(spark, folder / "documents", folder / "work", length=length, unit=unit)
+        result, facts, seconds, _ = run(spark, folder / "documents", folder / "work", length=length, unit=unit)
         spans: dict[int, list[tuple[int, int]]] = {}
         for row in result.tables["removed_spans"].collect():
             spans.setdefault(int(row["id"]), []).append((row["start"], row["end"]))
@@ -270,29 +272,86 @@ def growth(sizes: list[float]) -> None:
     measured = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for place, megabytes in enumerate([sizes[0], *sizes]):
+        for place, megabytes in enumerate([max(sizes), max(sizes), *sizes]):
             texts = sample(megabytes)
             size = sum(len(text.encode()) for text in texts) / 1e6
-            write_documents(texts, folder / f"documents-{place}")
+            documents = folder / f"documents-{megabytes:g}"
+            if not documents.exists():
+                write_documents(texts, documents)
             before = {stage["stageId"] for stage in stages(spark)}
-            _, facts, seconds = run(spark, folder / f"documents-{place}", folder / f"work-{place}")
-            if place == 0:
-                continue  # the first run warms up
+            _, facts, seconds, busy = run(spark, documents, folder / f"work-{place}")
+            if place < 2:
+                continue  # the first runs warm up
             own = [stage for stage in stages(spark) if stage["stageId"] not in before]
             written = [(stage["shuffleWriteRecords"], stage["shuffleWriteBytes"]) for stage in reversed(own)]
             written = [(records, size_bytes) for records, size_bytes in written if records]
             tokens = facts["tokens"]
-            measured.append((size, seconds))
+            measured.append((size, seconds, busy))
             print(
-                f"{size:6.1f} MB {seconds:6.1f} s {size / seconds / CORES:5.1f} MB/s a core; {tokens:,} words, "
-                f"{facts['cut_tokens'] / tokens:.2%} cut, {facts['windows_lost']:,} windows lost; pass 1 shuffles "
-                f"1 row for {tokens / written[0][0]:.1f} words, {written[0][1] / tokens:.2f} bytes a word; "
-                f"all {sum(size_bytes for _, size_bytes in written) / tokens:.2f} bytes a word"
+                f"{size:6.1f} MB {seconds:6.1f} s {size / seconds / CORES:5.1f} MB/s a core, {busy:5.1f} processor s "
+                f"{size / busy:5.1f} MB/s; {tokens:,} words, {facts['cut_tokens'] / tokens:.2%} cut, "
+                f"{facts['windows_lost']:,} windows lost; pass 1 shuffles 1 row for {tokens / written[0][0]:.1f} "
+                f"words, {written[0][1] / tokens:.2f} bytes a word; "
+                f"all {sum(size_bytes for _, size_bytes in written) / tokens:.2f} bytes a word",
+                flush=True,
             )
     spark.stop()
-    logs = np.log(np.array(measured))
-    slope = np.polyfit(logs[:, 0], logs[:, 1], 1)[0] if len(measured) > 1 else math.nan
-    print(f"seconds grow with the text to the power of {slope:.2f}")
+    if len(measured) > 1:
+        size, *times = np.log(np.array(measured)).T
+        by_clock, by_processor = (np.polyfit(size, of, 1)[0] for of in times)
+        print(f"seconds grow with the text to the power of {by_clock:.2f}, processor seconds of {by_processor:.2f}")
+        (small, _, least), *_, (large, _, most) = measured
+        print(f"processor seconds: {(most - least) / (large - small):.4f} for every further MB")
+
+
+# --------------------------------------------------------------------------------------------------------------- phases
+
+
+def phases(megabytes: float) -> None:
+    """What each part of the job takes: processor seconds, tasks, bytes shuffled and written."""
+    from jobs import dedup_substring
+
+    names = ["_surviving_anchors", "_windows", "_places", "_chunks", "_pieces", "_followed", "_sources", "_edited"]
+    spark = session()
+    found: dict[str, dict[str, float]] = {}
+
+    def measured(name: str) -> Any:
+        function = getattr(dedup_substring, name)
+
+        def call(*given: Any) -> Any:
+            before = {stage["stageId"] for stage in stages(spark)}
+            began, busy = time.perf_counter(), cpu_seconds_of_tree()
+            result = function(*given)
+            seconds, busy = time.perf_counter() - began, cpu_seconds_of_tree() - busy
+            own = [stage for stage in stages(spark) if stage["stageId"] not in before]
+            found[name] = {
+                "seconds": seconds,
+                "processor_seconds": busy,
+                "stages": len(own),
+                "tasks": sum(stage["numTasks"] for stage in own),
+                "shuffled": sum(stage["shuffleWriteBytes"] for stage in own) / 1e6,
+                "written": sum(stage["outputBytes"] for stage in own) / 1e6,
+            }
+            return result
+
+        return call
+
+    for name in names:
+        setattr(dedup_substring, name, measured(name))
+    texts = sample(megabytes)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    with tempfile.TemporaryDirectory() as scratch:
+        write_documents(texts, Path(scratch) / "documents")
+        for place in range(3):  # the first two warm up
+            run(spark, Path(scratch) / "documents", Path(scratch) / f"work-{place}")
+    spark.stop()
+    print(f"{size:.1f} MB; processor seconds for a MB, seconds, stages, tasks, MB shuffled, MB written")
+    for name, of in found.items():
+        print(
+            f"{name.strip('_'):18} {of['processor_seconds'] / size:7.4f} {of['seconds']:6.2f} {of['stages']:3} "
+            f"{of['tasks']:4} {of['shuffled']:7.1f} {of['written']:7.1f}"
+        )
+    print(f"{'all':18} {sum(of['processor_seconds'] for of in found.values()) / size:7.4f}")
 
 
 def main() -> None:
@@ -307,11 +366,16 @@ def main() -> None:
     one.add_argument("--unit", choices=["words", "characters", "bytes"], default="words")
     one = commands.add_parser("growth")
     one.add_argument("--megabytes", type=float, nargs="+", default=[7.5, 15, 30, 60, 120])
+    one = commands.add_parser("phases")
+    one.add_argument("--megabytes", type=float, default=120)
     chosen = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
     if chosen.command == "growth":
         growth(chosen.megabytes)
+        return
+    if chosen.command == "phases":
+        phases(chosen.megabytes)
         return
     if not PEER.exists():
         sys.exit(__doc__)

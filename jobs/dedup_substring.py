@@ -10,18 +10,18 @@ Shuffled, in bytes before compression:
 
 1. *Anchors*: one k-gram of some 13 (length 50), chosen so that equal windows share theirs. 32 for each, reduced in
    every batch: 2.5 a word. Anchors that occur once are dropped; the rest become a bitmap of at most 64 MB that travels
-   with tasks, 16 bits each up to 33 million, beyond which more and more windows pass that occur once.
-2. *Windows* at surviving anchors: 24 for each with their documents, to put these in survivor order; then 36 for each by
-   their 128-bit digests, to find occurrences before; then 40 for each that occurs more than once, back to its document.
-   Windows are about as many as words in repeated text. Neighbours of one digest (a menu of one word, ``=====``) are
-   one row.
+   with tasks, 64 bits each up to 8 million, beyond which more and more windows pass that occur once.
+2. *Windows* at surviving anchors, about as many as words in repeated text, are written beside their documents. What
+   orders these (`keep`, id, key) is shuffled once for each document with windows. Then chunks of documents ask about
+   each of their digests once: 24 for a question, 24 for an answer, and 32 for every window to meet the answers
+   (`udfs.window_digests`). Neighbours of one digest (a menu of one word, ``=====``) are one window.
 3. *Pieces*: runs of cut tokens with the place they occur earlier, 60 for each and round. A piece that points at text
    which is cut itself is moved on: in one task up to a million pieces, else in rounds, twice as far every time, so that
    their number is logarithmic in the longest chain.
 4. Texts that are cut meet their pieces by (key, copy): nothing where the pieces fit a broadcast, else the text once.
 
-A task is bounded by its partition, by one document's windows, and by the windows of one digest, which Spark spills: a
-span that occurs a million times is a million rows, not a million rows for each of its windows in one task.
+A task is bounded by its share of the questions, which are as many whatever one digest's occurrences (a span that occurs
+a million times is one question of each chunk), and by a chunk: some 262 144 windows, or those of one document.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, LongType, StructField, StructType
+from pyspark.sql.types import BinaryType, LongType, StructField, StructType
 
 from jobs.core.arrow_map import ArrowMap, map_in_arrow
 from jobs.core.bitmap import bitmap_of
@@ -45,14 +45,29 @@ from jobs.core.job import Job, run_job
 from jobs.core.recipe import DedupSubstring
 from jobs.core.run import SetResult
 from jobs.core.run_folder import StageFolder
-from jobs.core.survivors import folder, identity_columns, nullable_fields, order_of, rank_columns, written
+from jobs.core.survivors import (
+    IDENTITY,
+    RANK_PREFIX,
+    folder,
+    identity_columns,
+    nullable_fields,
+    order_of,
+    rank_columns,
+    written,
+)
 from udfs import substrings as kernel
+from udfs import window_digests
 from udfs.substrings import POSITION_BITS, Pieces, Source, Unit
 from udfs.tokens import words
 
 PIECE = "start long, end long, period long, target long, final boolean"
 _PIECE_NAMES = ("start", "end", "period", "target", "final")
-TASK_PIECES = 1_000_000  # up to so many are followed in one task, in some 100 MB; the answer is the same as in rounds
+WINDOW_WIDTH, CHUNK_WIDTH, QUESTION_WIDTH = 3, 4, 3  # columns of tables of 64-bit integers that travel as one value
+CHUNK_WINDOWS = 1 << 18  # of a chunk: 8 MB, unless one document has more
+TASK_WINDOWS = 1 << 19  # of which a task answers questions, on average: 12 MB of them
+TASK_ROWS = 1_000_000  # up to so many documents are sorted, or pieces followed, in one task; with more, in many
+BROADCAST_PIECES = 200_000  # up to so many travel to every task, in some 20 MB; with more, texts are shuffled
+_ANSWERS, _WINDOWS = 0, 1  # rows of one chunk: what it is told, then what it has
 _MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
 _CUT_ARROW = pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kept_in", pa.string()), ("text", pa.string())])
 
@@ -80,13 +95,15 @@ def find_substrings(documents: DataFrame, step: DedupSubstring, workspace: str) 
     run = _Run(step, workspace)
     documents = _with_seams(documents)
     bitmap, facts = _surviving_anchors(documents, run)
-    places, found = _windows(documents, bitmap, run)
+    touched, found = _windows(documents, bitmap, run)
     facts |= found
-    pieces, found = _pieces(places, run)
+    places = _places(touched, facts["touched_documents"], run)
+    chunks = _chunks(touched, places, facts["touched_documents"], run)
+    pieces, found = _pieces(chunks, facts["window_rows"], run)
     facts |= found
     final, found = _followed(pieces, facts["pieces"], run)
     facts |= found
-    edits, found = _edited(documents, _sources(final, places), run)
+    edits, found = _edited(documents, _sources(final, places, run), facts["pieces"], run)
     facts |= found
     left = edits.where(F.size("reasons") == 0)
     span = F.explode("spans").alias("span")
@@ -151,7 +168,7 @@ def _surviving_anchors(documents: DataFrame, run: _Run) -> tuple[NDArray[np.uint
         anchors=F.count_if(F.col("times") > 1),
     )
     survivors = observed.where(F.col("times") > 1).select("hash")
-    return bitmap_of(survivors, counts["anchors"]), {
+    return bitmap_of(survivors, counts["anchors"], 64), {
         "tokens": counts["tokens"],
         "repeated_anchors": counts["anchors"],
     }
@@ -182,41 +199,80 @@ def _anchor_batches(step: DedupSubstring) -> ArrowMap:
 
 
 def _windows(documents: DataFrame, bitmap: NDArray[np.uint64], run: _Run) -> tuple[DataFrame, dict[str, Any]]:
-    """Documents that hold windows at surviving anchors, in survivor order: place, id, key, copy and the windows."""
+    """Documents that hold windows at surviving anchors, each with a number; `windows` is a table of
+    (first, second, run · 2²⁸ + position)."""
     narrow = documents.select(*identity_columns(), *rank_columns(documents, run.step.keep), *_scanned(documents))
     carried = [name for name in narrow.columns if name not in ("text", "cuts")]
-    lists = [("first", LongType()), ("second", LongType()), ("position", IntegerType()), ("run", IntegerType())]
     schema = StructType(
-        [*nullable_fields(narrow, carried), *(StructField(name, ArrayType(kind)) for name, kind in lists)]
+        [*nullable_fields(narrow, carried), StructField("number", LongType()), StructField("windows", BinaryType())]
     )
-    touched, counts = written(
+    return written(
         map_in_arrow(narrow, _window_batches(run.step, carried, bitmap), schema),
         run.path("windows"),
         touched_documents=F.count(F.lit(1)),
-        window_rows=F.sum(F.size("first")),
+        window_rows=F.expr(f"sum(octet_length(windows)) div {8 * WINDOW_WIDTH}"),
     )
-    ordered, _ = written(
-        touched.sort(*order_of(run.step.keep)).select("id", "key", "copy", *(name for name, _ in lists)),
-        run.path("ordered"),
-    )
-    return _numbered(ordered), counts
 
 
 def _window_batches(step: DedupSubstring, carried: list[str], bitmap: NDArray[np.uint64]) -> ArrowMap:
     length, unit = step.length, step.unit
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        number = _number_of_task() << 40  # no other row of the stage has it, and it says nothing of any order
         for batch in batches:
             found = kernel.windows(batch.column("text"), length, bitmap, unit, _seams(batch))
             used = np.flatnonzero(np.diff(found.offsets) > 0)
-            offsets = pa.array(np.append(found.offsets[used], found.offsets[-1]).astype(np.int32))
+            places = (found.runs.astype(np.int64) << POSITION_BITS) | found.positions
             columns = [
                 *batch.select(carried).take(pa.array(used)).columns,
-                *(pa.ListArray.from_arrays(offsets, pa.array(column)) for column in found[:-1]),
+                pa.array(np.arange(number, number + len(used), dtype=np.int64)),
+                _tables(np.column_stack((found.first, found.second, places)), found.offsets[[*used, -1]]),
             ]
-            yield pa.RecordBatch.from_arrays(columns, names=[*carried, "first", "second", "position", "run"])
+            number += len(used)
+            yield pa.RecordBatch.from_arrays(columns, names=[*carried, "number", "windows"])
 
     return find
+
+
+def _number_of_task() -> int:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context.partitionId() if context else 0
+
+
+def _tables(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> pa.Array:
+    """Parts of a table of 64-bit integers, one value each: rows offsets[i] … offsets[i + 1]."""
+    width = rows.shape[1] * rows.itemsize
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64) * width), pa.py_buffer(np.ascontiguousarray(rows))]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def _table(value: pa.Scalar, width: int) -> NDArray[np.int64]:
+    return np.frombuffer(value.as_buffer(), dtype=np.int64).reshape(-1, width)
+
+
+# -------------------------------------------------------------------------------------------------------------- places
+
+
+def _places(touched: DataFrame, count: int, run: _Run) -> DataFrame:
+    """(place, number, id, key, copy): documents with windows, numbered in survivor order."""
+    ranks = [name for name in touched.columns if name.startswith(RANK_PREFIX)]
+    narrow = touched.select("number", *IDENTITY, *ranks)
+    order = order_of(run.step.keep)
+    if count > TASK_ROWS:
+        return _numbered(written(narrow.sort(*order).select("number", *IDENTITY), run.path("ordered"))[0])
+    ordered = narrow.coalesce(1).sortWithinPartitions(*order).select("number", *IDENTITY)
+    schema = StructType([StructField("place", LongType()), *nullable_fields(ordered, ordered.columns)])
+    return written(map_in_arrow(ordered, _number_rows, schema), run.path("ordered"))[0]
+
+
+def _number_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    place = 0
+    for batch in batches:
+        places = np.arange(place, place + batch.num_rows, dtype=np.int64)
+        place += batch.num_rows
+        yield pa.RecordBatch.from_arrays([pa.array(places), *batch.columns], names=["place", *batch.schema.names])
 
 
 def _numbered(ordered: DataFrame) -> DataFrame:
@@ -235,33 +291,50 @@ def _numbered(ordered: DataFrame) -> DataFrame:
 # -------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _pieces(places: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
-    """What is cut, and where each piece of it occurs earlier."""
-    zipped = F.inline(F.arrays_zip("first", "second", "position", "run"))
-    address = F.shiftleft("place", POSITION_BITS) + F.col("position")
-    rows = places.select("place", zipped).select("first", "second", address.alias("at"), F.col("run").cast("long"))
-    same = Window.partitionBy("first", "second").orderBy("at")
-    repeated = (
-        rows.select(
-            "at",
-            "run",
-            F.first("at").over(same.rowsBetween(Window.unboundedPreceding, Window.currentRow)).alias("earliest"),
-            F.lag(F.col("at") + F.col("run") - 1, 1).over(same).alias("previous"),
-            F.lead("at", 1).over(same).alias("next"),
-        )
-        .where((F.col("run") > 1) | F.col("previous").isNotNull() | F.col("next").isNotNull())
-        .select(
-            F.shiftright("at", POSITION_BITS).alias("place"),
-            "at",
-            "run",
-            "earliest",
-            F.coalesce("previous", F.lit(-1)).alias("previous"),
-        )
+def _chunks(touched: DataFrame, places: DataFrame, count: int, run: _Run) -> DataFrame:
+    """(chunk, windows): windows of some documents, tables of (first, second, address, run)."""
+    order = places.select("number", "place")
+    placed = touched.select("number", "windows").join(
+        F.broadcast(order) if count <= TASK_ROWS else order, on="number", how="inner"
     )
-    sorted_rows = repeated.repartition("place").sortWithinPartitions("at")
-    schema = f"{PIECE}, lost long, repeated long"
+    joined = _chunk_batches(CHUNK_WINDOWS)
+    chunks = map_in_arrow(placed.select("place", "windows"), joined, "chunk long, windows binary")
+    return written(chunks, run.path("chunks"))[0]
+
+
+def _chunk_batches(chunk_windows: int) -> ArrowMap:
+    def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        chunk = _number_of_task() << 40
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            parts = [_table(value, WINDOW_WIDTH) for value in batch.column("windows")]
+            ends = np.cumsum([len(part) for part in parts])
+            rows = np.concatenate(parts)
+            at = np.repeat(np.asarray(batch.column("place")) << POSITION_BITS, np.diff(ends, prepend=0))
+            at += rows[:, 2] & ((1 << POSITION_BITS) - 1)
+            last = np.append(np.diff((ends - 1) // chunk_windows) > 0, True)  # documents after which a chunk ends
+            tables = _tables(np.column_stack((rows[:, :2], at, rows[:, 2] >> POSITION_BITS)), np.append(0, ends[last]))
+            numbers = pa.array(np.arange(chunk, chunk + len(tables), dtype=np.int64))
+            chunk += len(tables)
+            yield pa.RecordBatch.from_arrays([numbers, tables], names=["chunk", "windows"])
+
+    return join
+
+
+def _pieces(chunks: DataFrame, window_rows: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+    """What is cut, and where each piece of it occurs earlier."""
+    tasks = 1 + window_rows // TASK_WINDOWS
+    questions = map_in_arrow(chunks, _question_batches(tasks), "task int, chunk long, rows binary")
+    answers = map_in_arrow(
+        questions.repartitionById(tasks, "task").select("chunk", "rows"), _answer_batches, "chunk long, rows binary"
+    )
+    rows = answers.withColumn("kind", F.lit(_ANSWERS)).unionByName(
+        chunks.select("chunk", F.col("windows").alias("rows"), F.lit(_WINDOWS).alias("kind"))
+    )
+    by_chunk = rows.repartition(tasks, "chunk").sortWithinPartitions("chunk", "kind").select("kind", "rows")
     pieces, counts = written(
-        map_in_arrow(sorted_rows, _piece_batches(run.step.length), schema),
+        map_in_arrow(by_chunk, _piece_batches(run.step.length), f"{PIECE}, lost long, repeated long"),
         run.path("pieces-0"),
         repeated_windows=F.sum("repeated"),
         windows_lost=F.sum("lost"),
@@ -271,41 +344,67 @@ def _pieces(places: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     return pieces.where(F.col("start").isNotNull()).select(*_PIECE_NAMES), counts
 
 
+def _question_batches(tasks: int) -> ArrowMap:
+    def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for chunk, value in zip(batch.column("chunk"), batch.column("windows"), strict=True):
+                questions = window_digests.ask(_table(value, CHUNK_WIDTH))
+                # Equal digests meet: the task goes by the digest.
+                task = ((questions[:, 1].view(np.uint64) >> np.uint64(40)) * np.uint64(tasks)) >> np.uint64(24)
+                order = np.argsort(task, kind="stable")
+                offsets = np.searchsorted(task[order], np.arange(tasks + 1, dtype=np.uint64))
+                columns = [
+                    pa.array(np.arange(tasks, dtype=np.int32)),
+                    pa.array(np.full(tasks, chunk.as_py(), dtype=np.int64)),
+                    _tables(questions[order], offsets),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, names=["task", "chunk", "rows"])
+
+    return ask
+
+
+def _answer_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All questions about a digest are in one partition, one for each chunk that has it; it answers all of them."""
+    asked = [
+        (batch.column("chunk"), [_table(value, QUESTION_WIDTH) for value in batch.column("rows")]) for batch in batches
+    ]
+    if not asked:
+        return
+    questions = np.concatenate([table for _, tables in asked for table in tables])
+    earliest = window_digests.earliest(questions)
+    begin = 0
+    for chunks, tables in asked:
+        ends = begin + np.cumsum([len(table) for table in tables], dtype=np.int64)
+        answered = np.column_stack((questions[begin : ends[-1], :2], earliest[begin : ends[-1]]))
+        known = answered[:, 2] >= 0
+        offsets = np.append(0, np.cumsum(known))[np.append(0, ends - begin)]
+        begin = int(ends[-1])
+        yield pa.RecordBatch.from_arrays([chunks, _tables(answered[known], offsets)], names=["chunk", "rows"])
+
+
 def _piece_batches(length: int) -> ArrowMap:
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in _whole_documents(batches):
-            at, runs, firsts, previous = (
-                np.asarray(batch.column(name)) for name in ("at", "run", "earliest", "previous")
-            )
-            found, lost = kernel.cut(at, runs, firsts, previous, length)
-            facts = {"lost": lost, "repeated": int(runs.sum())}
-            # One row more, without a piece, for the counts.
-            columns = [pa.concat_arrays([pa.array(column), pa.nulls(1, pa.array(column).type)]) for column in found]
-            columns += [pa.array([None] * len(found.starts) + [value], pa.int64()) for value in facts.values()]
-            yield pa.RecordBatch.from_arrays(columns, names=[*_PIECE_NAMES, *facts])
+        answers: list[NDArray[np.int64]] = []
+        for batch in batches:
+            for kind, value in zip(batch.column("kind").to_pylist(), batch.column("rows"), strict=True):
+                if kind == _ANSWERS:
+                    answers.append(_table(value, QUESTION_WIDTH))
+                    continue
+                known = np.concatenate(answers) if answers else np.empty((0, QUESTION_WIDTH), dtype=np.int64)
+                yield _pieces_of_chunk(_table(value, CHUNK_WIDTH), known, length)
+                answers = []
 
     return find
 
 
-def _whole_documents(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows sorted by place, so that no document is divided."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        place = np.asarray(batch.column("place"))
-        begin = int(np.searchsorted(place, place[-1]))
-        if begin or (held and held[-1].column("place")[-1].as_py() != place[0]):
-            yield from _joined([*held, batch.slice(0, begin)])
-            held = []
-        held.append(batch.slice(begin))
-    yield from _joined(held)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    table = pa.Table.from_batches(batches) if batches else None
-    if table is not None and table.num_rows:
-        yield table.combine_chunks().to_batches()[0]
+def _pieces_of_chunk(windows: NDArray[np.int64], answers: NDArray[np.int64], length: int) -> pa.RecordBatch:
+    repeated = window_digests.repeats(windows, answers)
+    found, lost = kernel.cut(*repeated, length)
+    facts = {"lost": lost, "repeated": int(repeated.runs.sum())}
+    # One row more, without a piece, for the counts.
+    columns = [pa.concat_arrays([pa.array(column), pa.nulls(1, pa.array(column).type)]) for column in found]
+    columns += [pa.array([None] * len(found.starts) + [value], pa.int64()) for value in facts.values()]
+    return pa.RecordBatch.from_arrays(columns, names=[*_PIECE_NAMES, *facts])
 
 
 # -------------------------------------------------------------------------------------------------------------- chains
@@ -313,7 +412,7 @@ def _joined(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _followed(pieces: DataFrame, count: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """Pieces whose targets are text that is not cut: in one task where there are few, else in rounds."""
-    if count <= TASK_PIECES:
+    if count <= TASK_ROWS:
         moved = map_in_arrow(pieces.coalesce(1).sortWithinPartitions("start"), _follow_to_the_end, PIECE)
         final, counts = written(moved, run.path("pieces-final"), pieces=F.count(F.lit(1)))
         return final, {**counts, "rounds": 0}
@@ -335,9 +434,8 @@ def _followed(pieces: DataFrame, count: int, run: _Run) -> tuple[DataFrame, dict
 
 
 def _follow_to_the_end(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    pieces = _no_pieces()
-    for batch in batches:
-        pieces = _with_more(pieces, _pieces_in(batch))
+    parts = [_no_pieces(), *(_pieces_in(batch) for batch in batches)]
+    pieces = Pieces._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
     while not pieces.final.all():
         pieces = kernel.follow(pieces, pieces)
     yield _batch_of(pieces)
@@ -378,9 +476,8 @@ def _batch_of(pieces: Pieces) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(column) for column in pieces], names=list(_PIECE_NAMES))
 
 
-def _sources(final: DataFrame, places: DataFrame) -> DataFrame:
+def _sources(final: DataFrame, places: DataFrame, run: _Run) -> DataFrame:
     """(key, copy, sources): what is cut from each document, ascending, and the document that has it."""
-    names = places.select("place", "id", "key", "copy")
     mask = (1 << POSITION_BITS) - 1
     source = F.struct(
         F.col("start").bitwiseAND(F.lit(mask)).alias("start"),
@@ -389,28 +486,28 @@ def _sources(final: DataFrame, places: DataFrame) -> DataFrame:
         "target",
         "kept_in",
     )
-    return (
+    kept_in = places.select(F.col("place").alias("_target_place"), F.col("id").alias("kept_in"))
+    sources = (
         final.withColumn("_target_place", F.shiftright("target", POSITION_BITS))
-        .join(
-            names.select(F.col("place").alias("_target_place"), F.col("id").alias("kept_in")),
-            on="_target_place",
-            how="inner",
-        )
+        .join(kept_in, on="_target_place", how="inner")
         .withColumn("place", F.shiftright("start", POSITION_BITS))
         .groupBy("place")
         .agg(F.sort_array(F.collect_list(source)).alias("sources"))  # of one document, no more than it has words
-        .join(names.select("place", "key", "copy"), on="place", how="inner")
+        .join(places.select("place", "key", "copy"), on="place", how="inner")
         .select("key", "copy", "sources")
     )
+    return written(sources, run.path("sources"))[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------- cuts
 
 
-def _edited(documents: DataFrame, sources: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+def _edited(documents: DataFrame, sources: DataFrame, pieces: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """(id, key, copy, text, spans, cuts, words, removed_words, reasons) of the documents that are cut."""
     whole = documents.select(*identity_columns(), *_scanned(documents))
-    joined = whole.join(sources, on=["key", "copy"], how="inner").select(*whole.columns, "sources")
+    # Where the pieces travel to the texts, these stay where they are.
+    few = F.broadcast(sources) if pieces <= BROADCAST_PIECES else sources
+    joined = whole.join(few, on=["key", "copy"], how="inner").select(*whole.columns, "sources")
     span = "struct<start: long, end: long, kept_in: string, text: string>"
     schema = (
         f"id string, key binary, copy long, text string, spans array<{span}>, cuts {CUTS_TYPE.simpleString()}, "

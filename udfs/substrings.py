@@ -40,7 +40,9 @@ UNITS: tuple[Unit, ...] = ("words", "characters", "bytes")
 _WORDS, _CHARACTERS = 0, 1
 
 POSITION_BITS = 28
-"""Tokens of one document beyond 2²⁸ take no part."""
+
+MOST_TOKENS = 60_000_000
+"""Windows of one document that begin beyond these take no part: the others travel as one value of less than 2 GB."""
 
 _FIRST_BASE = np.uint64(0xD1342543DE82EF95)
 _SECOND_BASE = np.uint64(0xAF251AF3B0F025B5)
@@ -51,7 +53,7 @@ _SECOND_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
 class Anchors(NamedTuple):
     """The anchors of a batch, each distinct hash once."""
 
-    hashes: NDArray[np.int64]  # [anchors] ascending
+    hashes: NDArray[np.int64]  # [anchors] ascending; uniform, unlike the minima that they stand for
     times: NDArray[np.int64]  # [anchors] how often each occurs
     tokens: int  # of the batch
 
@@ -255,7 +257,10 @@ def winnow(grams, count, span, queue, anchors, windows):
 
 @njit(cache=True, nogil=True)
 def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, out_hashes, out_times):
-    """Write the hashes of all anchors, equal neighbours as one row; return the numbers of rows and of tokens."""
+    """Write the hashes of all anchors, equal neighbours as one row; return the numbers of rows and of tokens.
+
+    Minima of many hashes have few different first bits, so they are mixed once more: a bitmap goes by the first bits.
+    """
     hashes, grams = np.empty(longest, dtype=np.uint64), np.empty(longest, dtype=np.uint64)
     starts, stops = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
     queue, anchors = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
@@ -267,7 +272,7 @@ def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, o
             continue
         found = winnow(grams, hash_shingles(hashes, count, gram, grams), length - gram + 1, queue, anchors, starts)
         for anchor in range(found):
-            value = np.int64(grams[anchors[anchor]])
+            value = np.int64(mix(grams[anchors[anchor]]))
             if rows and out_hashes[rows - 1] == value:
                 out_times[rows - 1] += 1
             else:
@@ -351,12 +356,12 @@ def _windows_of_batch(
                 rolled = -2  # window that the sums stand for
                 first_sum = second_sum = np.uint64(0)
                 for anchor in range(found):
-                    place = grams[anchors[anchor]] >> np.uint64(64 - bitmap_bits)
+                    place = mix(grams[anchors[anchor]]) >> np.uint64(64 - bitmap_bits)
                     if (bitmap[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1) == 0:
                         continue
                     stop = windows[anchor + 1] if anchor + 1 < found else count - length + 1
                     for window in range(windows[anchor], stop):
-                        if earlier + window >= 1 << POSITION_BITS:
+                        if earlier + window >= MOST_TOKENS:
                             break
                         for token in range(max(hashed, window), window + length):
                             seconds[token] = second_hash(data, begin + starts[token], begin + stops[token])

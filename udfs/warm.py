@@ -133,6 +133,7 @@ def _warm_near_duplicates() -> None:
 
 def _warm_substrings() -> None:
     from udfs.substrings import UNITS, anchors, cut, follow, tokens, windows
+    from udfs.window_digests import ask, earliest, repeats
 
     everything = np.full(1, 2**64 - 1, dtype=np.uint64)
     for unit in UNITS:
@@ -142,6 +143,10 @@ def _warm_substrings() -> None:
     place = np.ones(1, dtype=np.int64)
     pieces, _ = cut(place, place, place - 1, place - 1, 2)
     follow(pieces, pieces)
+    windows_of_chunk = np.ones((2, 4), dtype=np.int64)
+    questions = ask(windows_of_chunk)
+    earliest(questions)
+    repeats(windows_of_chunk, questions)
 
 
 WARMERS: Mapping[str, Callable[[], None]] = {

@@ -16,17 +16,18 @@ from pyspark.sql import functions as F
 MOST_BITS = 29  # log₂ of the largest bitmap: 64 MB
 
 
-def bitmap_of(hashes: DataFrame, count: int) -> NDArray[np.uint64]:
-    """Return a bitmap with a bit set for the first bits of every hash: 16 bits a hash while 64 MB allow it.
+def bitmap_of(hashes: DataFrame, count: int, bits_per_hash: int = 16) -> NDArray[np.uint64]:
+    """Return a bitmap with a bit set for the first bits of every hash.
 
-    Beyond 33 million hashes it lets more and more others through.
+    One in `bits_per_hash` others passes it, at most, while 64 MB allow that: with 16, up to 33 million hashes.
 
     Args:
         hashes: One column of 64-bit hashes; repeats do no harm.
         count: About how many.
+        bits_per_hash: Bits for each of them.
     """
     (name,) = hashes.columns
-    bits = min(MOST_BITS, max(6, math.ceil(math.log2(16 * max(count, 1)))))
+    bits = min(MOST_BITS, max(6, math.ceil(math.log2(bits_per_hash * max(count, 1)))))
     filled = (
         hashes.select(F.shiftrightunsigned(name, 64 - bits).alias("place"))
         .groupBy(F.shiftrightunsigned("place", 6).alias("word"))

@@ -22,6 +22,8 @@ from jobs.core.errors import InputContractError, ResourceError, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+SCRATCH_COMPRESSION = "lz4_raw"  # of tables that are read once or twice and thrown away: speed counts, not size
+
 
 @dataclass(frozen=True, order=True)
 class FileInfo:

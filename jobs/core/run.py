@@ -26,7 +26,7 @@ from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
 from jobs.core.errors import ConfigurationError, InputContractError, ResourceError, UsageError
 from jobs.core.executors import peak_worker_bytes
-from jobs.core.files import DriverFiles, join_path, total_bytes, worker_file_system
+from jobs.core.files import SCRATCH_COMPRESSION, DriverFiles, join_path, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
 from jobs.core.gates import refuse_tripped
 from jobs.core.inputs import InputFile
@@ -54,7 +54,6 @@ from jobs.core.shipped_files import digest_of_lists
 from jobs.core.source_shares import losses_by_source, sources_that_lose_too_much
 
 NULLABLE = ("text", "url", "date")  # columns that documents may lack, counted for ``gates.max_null_fraction``
-SCRATCH_COMPRESSION = "lz4_raw"  # read once or twice and thrown away: speed counts, not size
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from jobs.core.errors import ConfigurationError
-from jobs.core.files import join_path
+from jobs.core.files import SCRATCH_COMPRESSION, join_path
 
 LAST = 2**63 - 1  # what documents without a value are ranked by
 RANK_PREFIX = "rank_"
@@ -124,7 +124,7 @@ def written(frame: DataFrame, path: str, **observed: Column) -> tuple[DataFrame,
     rows = (
         frame.observe(observation, *[value.alias(name) for name, value in observed.items()]) if observation else frame
     )
-    rows.write.mode("overwrite").parquet(path)
+    rows.write.mode("overwrite").option("compression", SCRATCH_COMPRESSION).parquet(path)
     if observation:
         counts = {name: value or 0 for name, value in observation.get.items()}
     return frame.sparkSession.read.schema(frame.schema).parquet(path), counts

@@ -190,3 +190,40 @@ def test_a_text_that_repeats_itself_is_one_piece() -> None:
         assert len(pieces.starts) <= 3
         assert len(final.starts) <= 6
         assert pieces.periods[0] == period
+
+
+# ---------------------------------------------------------------------------------------------------------------- texts
+
+
+def left_of(corpus: list[str], length: int, unit: Unit = "words") -> list[str]:
+    """The texts without what is cut."""
+    _, final, _ = found_in(corpus, length, unit)
+    mask = (1 << POSITION_BITS) - 1
+    left = []
+    for number, text in enumerate(corpus):
+        own = final.starts >> POSITION_BITS == number
+        starts, ends = final.starts[own] & mask, final.ends[own] - (number << POSITION_BITS)
+        sources = [kernel.Source(a, b, "") for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        ranges = [tokens(pa.array([text]), of)[:2] for of in (unit, "words")]
+        left.append(kernel.without(text, *ranges, sources, [])[0] if sources else text)
+    return left
+
+
+def test_a_paragraph_ends_where_it_did_and_scripts_without_spaces_are_cut_between_letters() -> None:
+    assert left_of(
+        [
+            "one two three four",
+            "start one two three four\n\nend",
+            "a\n\none two three four b",
+            "一二三四五",
+            "六一二三四七",
+            "",
+            "one two three four",
+        ],
+        4,
+    ) == ["one two three four", "start\n\nend", "a\n\nb", "一二三四五", "六七", "", ""]
+
+
+def test_bytes_are_counted_but_words_are_cut() -> None:
+    # 21 bytes, of which windows of 11 repeat after three.
+    assert left_of(["字字字字字字字"], 11, "bytes") == ["字"]
