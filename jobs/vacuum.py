@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 NAME = "vacuum"
 EXAMPLE = "winnow vacuum --corpus corpus --keep-versions 10"
-_LOOKED_THROUGH = ("documents", "state", "manifests", "runs", "work")
+_FILES_IN = ("documents", "state", "manifests")
+_FOLDERS_IN = ("runs", "work")
 
 
 def _parser() -> command.Parser:
@@ -46,38 +47,53 @@ def _parser() -> command.Parser:
     return arguments
 
 
-def needed_files(corpus: Corpus, versions: int) -> set[str]:
-    """Full paths of all files that the last versions name, and folders (ending in ``/``) that stay whole."""
+def needed_files(corpus: Corpus, versions: int) -> tuple[set[str], set[str]]:
+    """Full paths of all files that the last versions name, and the ids of all refreshes that they consist of."""
     needed: set[str] = set()
+    runs: set[str] = set()
     for entry in corpus.history()[:versions]:
         manifest = corpus.read_manifest(entry["manifest"], entry["manifest_sha256"])
         needed.add(corpus.at("manifests", entry["manifest"]))
         needed.update(corpus.at("state", name) for name in manifest.inputs)
-        needed.update(corpus.at("runs", run) + "/" for run in manifest.done)
+        runs.update(manifest.done)
         for snapshot in manifest.snapshots:
             needed.add(corpus.at("state", snapshot.files))
             for file in corpus.files_of(snapshot):
                 needed.add(corpus.at("documents", file.path))
                 needed.add(corpus.at("state", file.state))
-    return needed
+    return needed, runs
 
 
 def orphans(corpus: Corpus, versions: int, before_ms: int) -> list[FileInfo]:
-    """Files that no version needs and that are older than a time in milliseconds since 1970."""
+    """Files and folders that no version needs and that last changed before a time in milliseconds since 1970.
+
+    What a refresh leaves under ``runs/`` and ``work/`` goes as a whole or not at all: a folder that lost some of its
+    files could neither be gone on with nor be started over.
+    """
     corpus.existing_head()
-    needed = needed_files(corpus, versions)
-    runs = tuple(sorted(path for path in needed if path.endswith("/")))
-    found = [
+    needed, runs = needed_files(corpus, versions)
+    files = [
         info
-        for name in _LOOKED_THROUGH
+        for name in _FILES_IN
         if corpus.files.exists(corpus.at(name))
         for info in corpus.files.find(corpus.at(name))
     ]
-    return [
-        info
-        for info in found
-        if info.path not in needed and not info.path.startswith(runs) and info.modified_ms < before_ms
+    folders = [
+        corpus.files.whole_folder(corpus.at(name, child))
+        for name in _FOLDERS_IN
+        for child in corpus.files.children(corpus.at(name))
+        if name != "runs" or child not in runs
     ]
+    return [info for info in (*files, *folders) if info.path not in needed and info.modified_ms < before_ms]
+
+
+def delete_orphans(corpus: Corpus, found: Sequence[FileInfo]) -> None:
+    """Delete what `orphans` found, and the folders that are empty then."""
+    for info in found:
+        corpus.files.delete(info.path)
+    for folder in {info.path.rpartition("/")[0] for info in found}:
+        if corpus.files.exists(folder) and not corpus.files.children(folder):
+            corpus.files.delete(folder)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,10 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             before_ms = int((time.time() - 3600 * arguments.older_than_hours) * 1000)
             found = orphans(corpus, arguments.keep_versions, before_ms)
             if not arguments.dry_run:
-                for info in found:
-                    corpus.files.delete(info.path)
+                delete_orphans(corpus, found)
         done = "would be deleted" if arguments.dry_run else "deleted"
-        say(f"{len(found)} files, {total_bytes(found):,} bytes {done} from {arguments.corpus}")
+        say(f"{len(found)} files and folders, {total_bytes(found):,} bytes {done} from {arguments.corpus}")
         return 0
 
     return command.end_well(body, verbose="--verbose" in (argv or ()))

@@ -153,6 +153,19 @@ class DriverFiles:
             else:
                 yield from self._walk(file_system, status.getPath())
 
+    def whole_folder(self, path: str) -> FileInfo:
+        """A folder as one: bytes of all that is under it, hidden files too, and when something in it last changed."""
+        file_system = self._file_system(path)
+        size_bytes, modified_ms, left = 0, 0, [file_system.getFileStatus(self._path(path))]
+        while left:
+            status = left.pop()
+            modified_ms = max(modified_ms, int(status.getModificationTime()))
+            if status.isFile():
+                size_bytes += int(status.getLen())
+            else:
+                left.extend(file_system.listStatus(status.getPath()))
+        return FileInfo(path, size_bytes, modified_ms)
+
     def children(self, folder: str) -> list[str]:
         """Names of all entries of a folder, hidden ones too; empty when it does not exist."""
         if not self.exists(folder):
