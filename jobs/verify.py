@@ -86,7 +86,7 @@ def verify(run: FinishedRun, *, contents: bool = False) -> Iterator[Finding]:
     yield from (Finding(path, problem) for path, problem in unreadable.items())
     if "tables" in run.ledger:
         yield from _table_findings(run, there, set(unreadable))
-    yield from _count_findings(run.ledger["totals"], there)
+    yield from _count_findings(run, there)
     if contents:
         yield from _content_findings(run, there)
 
@@ -117,7 +117,30 @@ def _files_there(run: FinishedRun) -> tuple[list[PublishedFile], dict[str, str]]
         loose = "/" not in path and not path.endswith(".parquet")  # the ledger, a report, a card: no data
         if info.type == pafs.FileType.File and not hidden and not loose:
             found.append((path, info.path, info.size))
+    found += _kept_in_corpus(run)
     return look_at_all(found, lambda address, offset: _read_from(run.file_system, address, offset))
+
+
+def _kept_in_corpus(run: FinishedRun) -> list[tuple[str, str, int]]:
+    """Of a refresh, the kept documents that are in its corpus: (path in the run, path, size)."""
+    paths = [file.path for file in _listed(run) if file.table == "kept"] if _is_refresh(run) else []
+    infos = run.file_system.get_file_info([_address(run, path) for path in paths]) if paths else []
+    return [
+        (path, info.path, info.size) for path, info in zip(paths, infos, strict=True) if info.type == pafs.FileType.File
+    ]
+
+
+def _address(run: FinishedRun, path: str) -> str:
+    """Where a file of a run is: of a refresh, the kept documents are in the corpus (docs/refresh.md)."""
+    if path.startswith("kept/") and _is_refresh(run):
+        corpus, _, name = run.root.rstrip("/").rpartition("/runs/")
+        return f"{corpus}/documents/snapshot={name}/{path.removeprefix('kept/')}"
+    return f"{run.root}/{path}"
+
+
+def _is_refresh(run: FinishedRun) -> bool:
+    """Whether the kept documents went on into a corpus, whose later versions may have written them anew."""
+    return bool(run.ledger.get("job") == "refresh")
 
 
 def _read_from(file_system: pafs.FileSystem, address: str, offset: int) -> bytes:
@@ -133,7 +156,8 @@ def _table_findings(run: FinishedRun, there: Sequence[PublishedFile], unreadable
         yield Finding(FILES, "the list of files is not the one that the ledger records")
     expected = {file.path: file for file in _listed(run)}
     now = {file.path: file for file in there if file.table != FILES}
-    for path in sorted(expected.keys() - now.keys() - unreadable):
+    moved_on = {path for path, file in expected.items() if file.table == "kept" and _is_refresh(run)}
+    for path in sorted(expected.keys() - now.keys() - unreadable - moved_on):
         yield Finding(path, "missing")
     for path in sorted(now.keys() - expected.keys()):
         yield Finding(path, "an extra file, which the run did not write")
@@ -166,8 +190,11 @@ def _difference(expected: PublishedFile, now: PublishedFile) -> str:
     return "was changed since it was written: another footer"
 
 
-def _count_findings(totals: Mapping[str, int], there: Sequence[PublishedFile]) -> Iterator[Finding]:
+def _count_findings(run: FinishedRun, there: Sequence[PublishedFile]) -> Iterator[Finding]:
+    totals = run.ledger["totals"]
     for table, names in _COUNTED.items():
+        if table == "kept" and _is_refresh(run):
+            continue
         wanted = sum(totals[name] for name in names)
         rows = sum(file.rows for file in there if file.table == table)
         if rows != wanted:
@@ -177,7 +204,7 @@ def _count_findings(totals: Mapping[str, int], there: Sequence[PublishedFile]) -
 def _content_findings(run: FinishedRun, there: Sequence[PublishedFile]) -> Iterator[Finding]:
     def problem(file: PublishedFile) -> str | None:
         try:
-            with run.file_system.open_input_file(f"{run.root}/{file.path}") as stream:
+            with run.file_system.open_input_file(_address(run, file.path)) as stream:
                 whole = pq.ParquetFile(stream, page_checksum_verification=True)
                 rows = sum(batch.num_rows for batch in whole.iter_batches(batch_size=1024, use_threads=False))
         except (pa.ArrowException, OSError) as error:
