@@ -16,10 +16,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.core import command
 from jobs.core.console import say
+from jobs.core.errors import UsageError
 from jobs.core.job import steps_of, with_inputs
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from jobs.core.against_history import HistoryFile
     from jobs.core.corpus import Corpus, DataFile, Head, Manifest
+    from jobs.core.corpus_edit import Edit
     from jobs.core.files import DriverFiles
     from jobs.core.inputs import InputFile
     from jobs.core.inputs_ledger import ChangedPolicy
@@ -39,9 +41,12 @@ NAME = "refresh"
 EXAMPLE = "winnow refresh --recipe gopher --corpus corpus --input crawl/ --run-id 2026-11-24"
 ROW_GROUP_BYTES = 16 << 20  # of kept documents: what is read to verify one of them
 DRIFT_SNAPSHOTS = 5  # whose signal means a batch is compared with
+REPLACED = "superseded"  # table of a refresh: documents of the history that newer versions replace
 _PLAN = "_publish.json"
 
 Frozen = list[tuple["InputFile", str]]
+VersionsPolicy = Literal["drop", "replace"]
+VERSIONS_POLICIES: tuple[VersionsPolicy, ...] = ("drop", "replace")
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,18 @@ class RefreshRequest:
     corpus: str
     run_id: str
     changed_files: ChangedPolicy = "refuse"
+    newer_versions: VersionsPolicy = "drop"
     allowed_gates: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
         """The recipe."""
         return self.resolved.recipe
+
+    def history(self, head: Head | None) -> str:
+        """What the batch is held against, and how: results that were made under another name do not count."""
+        name = head.name if head else "none"
+        return name if self.newer_versions == "drop" else f"{name}, newer versions {self.newer_versions}"
 
 
 def refresh(spark: SparkSession, request: RefreshRequest) -> dict[str, Any]:
@@ -73,6 +84,8 @@ def refresh(spark: SparkSession, request: RefreshRequest) -> dict[str, Any]:
     files = DriverFiles(spark)
     corpus = Corpus(files, request.corpus)
     parameters = state_parameters(request.recipe)
+    if request.newer_versions == "replace" and "dedup_url" not in request.recipe.steps:
+        raise UsageError("--newer-versions replace: versions of a page are known by their URL, and dedup_url is off")
     head = corpus.head()
     reach("started")
     if head is not None:
@@ -166,7 +179,7 @@ def _run_batch(
     history = _history_files(corpus, head)
     forgotten = forgotten_of(corpus, head.manifest.forgotten if head else ())
     set_steps: dict[str, SetStep] = {
-        name: _after_history(name, step, request.recipe, history) for name, step in pipeline.JOB.set_steps.items()
+        name: _after_history(name, step, request, history) for name, step in pipeline.JOB.set_steps.items()
     }
     steps = steps_of(pipeline.JOB, request.recipe)
     if forgotten:
@@ -174,8 +187,7 @@ def _run_batch(
         place = next((i for i, name in enumerate(steps) if name in pipeline.JOB.set_steps), len(steps))
         steps = (*steps[:place], FORGET_STEP, *steps[place:])
     output = corpus.at("runs", request.run_id)
-    parent = head.name if head else "none"
-    _set_aside_other_results(corpus, output, request, parent)
+    _set_aside_other_results(corpus, output, request, head)
     return execute(
         spark,
         Request(
@@ -186,7 +198,7 @@ def _run_batch(
             resume=True,
             run_id=request.run_id,
             files=[file for file, _ in frozen],
-            history=parent,
+            history=request.history(head),
             allowed_gates=request.allowed_gates,
             row_group_bytes=ROW_GROUP_BYTES,
         ),
@@ -205,17 +217,23 @@ def _history_files(corpus: Corpus, head: Head | None) -> list[HistoryFile]:
     ]
 
 
-def _after_history(name: str, step: SetStep, recipe: Recipe, history: Sequence[HistoryFile]) -> SetStep:
+def _after_history(name: str, step: SetStep, request: RefreshRequest, history: Sequence[HistoryFile]) -> SetStep:
     """A dedup step that first removes what the history stands for; any other step as it is."""
     from jobs.core.against_history import find_known
     from jobs.core.outcome import decisions_of, without_removed
     from jobs.core.state import STATE_STEPS
 
+    replacing = request.newer_versions == "replace"
     if name not in STATE_STEPS or not history:
         return step
+    if name == "dedup_url" and replacing:
+        return _replacing_versions(step, request.recipe, history)
 
     def after_history(documents: DataFrame, parameters: Any, folder: StageFolder) -> SetResult:
-        known = find_known(documents, name, recipe, history, folder.table("history"))
+        replaced = (
+            documents.sparkSession.read.parquet(folder.beside("dedup_url").table(REPLACED)) if replacing else None
+        )
+        known = find_known(documents, name, request.recipe, history, folder.table("history"), replaced)
         found = step(without_removed(documents, known.decisions), parameters, folder)
         columns = [field for field in decisions_of(found.decisions, name).columns if field != "stage"]
         decisions = decisions_of(known.decisions, name).select(*columns)
@@ -225,13 +243,32 @@ def _after_history(name: str, step: SetStep, recipe: Recipe, history: Sequence[H
     return after_history
 
 
-def _set_aside_other_results(corpus: Corpus, output: str, request: RefreshRequest, parent: str) -> None:
+def _replacing_versions(step: SetStep, recipe: Recipe, history: Sequence[HistoryFile]) -> SetStep:
+    """URL deduplication that settles which version of a page in the batch is the one, and then whether it replaces that
+    of the history. What is replaced is out of the history for the steps that follow.
+    """
+    from jobs.core.against_history import find_versions
+    from jobs.core.outcome import decisions_of, resolve_representatives, without_removed
+
+    def replacing(documents: DataFrame, parameters: Any, folder: StageFolder) -> SetResult:
+        found = step(documents, parameters, folder)
+        mine = decisions_of(found.decisions, "dedup_url")
+        versions = find_versions(without_removed(documents, mine), recipe, history, folder.table("history"))
+        both = resolve_representatives([mine, decisions_of(versions.known, "dedup_url")])
+        assert both is not None
+        tables = {**found.tables, REPLACED: versions.replaced}
+        return replace(found, decisions=both.drop("stage"), tables=tables, facts={**found.facts, **versions.facts})
+
+    return replacing
+
+
+def _set_aside_other_results(corpus: Corpus, output: str, request: RefreshRequest, head: Head | None) -> None:
     """Results under this run id that were made against another version: of a loser, or of a run since rolled back."""
     ledger = f"{output}/ledger.json"
     if not corpus.files.exists(ledger):
         return
     before = corpus.files.read_json(ledger)
-    if before.get("history") == parent and before.get("recipe_sha256") == request.resolved.sha256:
+    if before.get("history") == request.history(head) and before.get("recipe_sha256") == request.resolved.sha256:
         return
     kept_as = f"{output}.superseded-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     say(f"results of an earlier attempt, made against another version or recipe, are set aside as {kept_as}")
@@ -287,23 +324,40 @@ def _publish(
     run_id = request.run_id
     files = _move_documents(corpus, run_id)
     reach("documents-moved")
+    version = head.version + 1 if head else 1  # in the names, for a run id may run again after a rollback
+    edit = _without_replaced(spark, corpus, request, head, f"{run_id}-v{version}")
     pairs = [(corpus.at("documents", file.path), corpus.at("state", file.state)) for file in files]
     state_bytes = sum(write_state(spark, pairs, request.recipe).values()) if pairs else 0
-    version = head.version + 1 if head else 1  # in the names, for a run id may run again after a rollback
     listing = f"{run_id}/files-v{version}.json"
     corpus.write_list(listing, files)
     reach("state-written")
     inputs = f"{run_id}/inputs-v{version}.parquet"
     write_table(as_table(frozen), corpus.at("state", inputs))
     reach("inputs-recorded")
-    snapshots = list(manifest.snapshots)
-    ledger = {**manifest.ledger, "state_bytes": state_bytes}
+    snapshots = list(edit.snapshots)
+    ledger = {**manifest.ledger, "state_bytes": state_bytes, "superseded": edit.documents}
     means = ledger.pop("signal_means")
     if files:
         documents, size = sum(file.rows for file in files), sum(file.bytes for file in files)
         snapshots.append(Snapshot(run_id, listing, documents, size, manifest.created, means))
     whole = replace(manifest, snapshots=snapshots, inputs=[*manifest.inputs, inputs], ledger=ledger)
-    return corpus.publish(head, whole, files, [])
+    return corpus.publish(head, whole, [*files, *edit.added], edit.removed)
+
+
+def _without_replaced(
+    spark: SparkSession, corpus: Corpus, request: RefreshRequest, head: Head | None, name: str
+) -> Edit:
+    """The history without the documents that newer versions replace."""
+    from jobs.core.corpus_edit import Edit, list_stranded, without_rows
+
+    table = corpus.at("runs", request.run_id, REPLACED)
+    snapshots = head.manifest.snapshots if head else ()
+    if head is None or not corpus.files.exists(table):
+        return Edit(snapshots, (), (), 0)
+    replaced = spark.read.parquet(table)
+    edit = without_rows(spark, corpus, snapshots, replaced, name)
+    list_stranded(spark, corpus, head, replaced, name)
+    return replace(edit, snapshots=[snapshot for snapshot in edit.snapshots if snapshot.documents])
 
 
 def _move_documents(corpus: Corpus, run_id: str) -> list[DataFile]:
@@ -377,6 +431,13 @@ def _parser() -> command.Parser:
         help="what to do with consumed files that have changed (default: refuse, exit 3)",
     )
     arguments.add_argument(
+        "--newer-versions",
+        choices=VERSIONS_POLICIES,
+        default="drop",
+        help="pages of a URL that the corpus has: drop them, or let those that are another text and not older replace "
+        "the old ones (default: drop)",
+    )
+    arguments.add_argument(
         "--allow", metavar="GATE", action="append", default=[], help="publish although this gate trips; recorded"
     )
     command.add_spark_arguments(arguments)
@@ -404,6 +465,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.corpus,
             check_run_id(arguments.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{resolved.sha256[:8]}"),
             arguments.changed_files,
+            arguments.newer_versions,
             check_gate_names(arguments.allow),
         )
         settings = command.settings_of(arguments.conf)
@@ -411,9 +473,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = refresh(spark, request)
         if outcome["published"] is not None:
             print(funnel(outcome["ledger"]["stages"]))
+            totals = outcome["totals"]
+            gone = f", {totals['superseded']:,} older versions replaced" if totals["superseded"] else ""
             say(
-                f"published version {outcome['version']} of {arguments.corpus}: {outcome['totals']['kept']:,} new "
-                f"documents of {outcome['totals']['read']:,} read, {outcome['documents']:,} in all"
+                f"published version {outcome['version']} of {arguments.corpus}: {totals['kept']:,} new documents of "
+                f"{totals['read']:,} read{gone}, {outcome['documents']:,} in all"
             )
         return 0
 

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.core.arrow_map import ArrowMap, map_in_arrow
@@ -36,10 +37,12 @@ from jobs.core.recipe import DedupNear, Recipe
 from jobs.core.shipping import ship_folder
 from jobs.core.state import Probes, Scopes, Step, column_bytes, rows_of, scopes_of, state_column, state_values
 from jobs.core.survivors import nullable_fields, written
+from udfs.digests import text_digests
 
 MOST_PROBES = 32_000_000
 _MOST_BITMAP_BITS = 29
 _HIT = "node long, file string, row long, bytes long"
+_NAMED = "node long, id string, document_key binary, similarity double, bytes long"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,12 @@ class Known:
 
 
 def find_known(
-    documents: DataFrame, name: str, recipe: Recipe, history: Sequence[HistoryFile], workspace: str
+    documents: DataFrame,
+    name: str,
+    recipe: Recipe,
+    history: Sequence[HistoryFile],
+    workspace: str,
+    replaced: DataFrame | None = None,
 ) -> Known:
     """Find the documents of a batch that the history stands for, by one dedup step of a recipe.
 
@@ -69,11 +77,16 @@ def find_known(
         recipe: The recipe of the batch.
         history: The corpus's data files; at least one.
         workspace: Folder for intermediate tables.
+        replaced: Rows of the history (file, row) that stand for nothing any more: newer versions take their places.
     """
     spark, step = documents.sparkSession, getattr(recipe.steps, name)
     probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
     hits, scanned = _hits(spark, name, step, probes, counts["documents"], history, workspace)
-    found = _named_hits(documents, hits, step, join_path(workspace, "found"), spark, len(history))
+    if replaced is not None:
+        gone = F.broadcast(replaced.select(F.col("file").alias("_file"), F.col("row").alias("_row")))
+        same = (relative_file(F.col("file")) == F.col("_file")) & (F.col("row") == F.col("_row"))
+        hits = hits.join(gone, on=same, how="left_anti")
+    found, read = _named_hits(documents, hits, step, join_path(workspace, "found"))
     best = found.groupBy("node").agg(
         F.min(F.struct((-F.col("similarity")).alias("distance"), "id", "document_key")).alias("best")
     )
@@ -86,7 +99,76 @@ def find_known(
         F.lower(F.hex("best.document_key")).alias("cluster"),
     )
     decisions, removed = written(decisions, join_path(workspace, "decisions"), known=F.count(F.lit(1)))
-    return Known(decisions, {"in_history": removed["known"], **scanned})
+    return Known(decisions, {"in_history": removed["known"], **scanned, **read})
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Batch documents whose address the corpus has: ``known`` as in `Known`, and the rows of the history that newer
+    versions replace (file, row, id, key, superseded_by, superseded_by_key).
+    """
+
+    known: DataFrame
+    replaced: DataFrame
+    facts: dict[str, Any]
+
+
+def find_versions(documents: DataFrame, recipe: Recipe, history: Sequence[HistoryFile], workspace: str) -> Versions:
+    """Hold the addresses of a batch against the history, where newer versions of a page replace older ones.
+
+    A document replaces that of the same canonical URL if its text is another and its date is not before the other's; a
+    document without a date counts as newer, for it came later. Else the history stands for it.
+
+    Args:
+        documents: id, key, copy, text, url, date, source, language; one per URL (and scope).
+        recipe, history, workspace: as for `find_known`.
+    """
+    name, spark, step = "dedup_url", documents.sparkSession, recipe.steps.dedup_url
+    assert step is not None
+    probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
+    hits, scanned = _hits(spark, name, step, probes, counts["documents"], history, workspace)
+    node = F.xxhash64("key", "copy").alias("node")
+    mine = documents.select(node, "id", "key", "copy", "text", F.unix_micros("date").alias("time"))
+    mine = mine.join(hits.select("node").distinct(), on="node", how="left_semi")
+    schema = "node long, digest binary, time long"
+    digests = map_in_arrow(mine.select("node", "text", "time"), _digest_texts, schema)
+    pairs = hits.join(digests, on="node", how="inner").repartition("file").sortWithinPartitions("file", "row")
+    schema = "node long, file string, row long, id string, document_key binary, replaces boolean"
+    compared = map_in_arrow(pairs.select("node", "file", "row", "digest", "time"), _compare_versions, schema)
+    found, _ = written(compared, join_path(workspace, "found"))
+    names = mine.select("node", F.col("id").alias("_id"), F.col("key").alias("_key"), "copy")
+    named = found.join(names, on="node", how="inner")
+    # A document that several older ones share an address with replaces all of them or none.
+    stays = (
+        found.where(~F.col("replaces"))
+        .groupBy("node")
+        .agg(
+            F.min(F.struct("id", "document_key")).alias("best"),
+        )
+    )
+    known = stays.join(names, on="node", how="inner").select(
+        F.col("_key").alias("key"),
+        "copy",
+        F.col("best.id").alias("duplicate_of"),
+        F.col("best.document_key").alias("duplicate_of_key"),
+        F.lower(F.hex("best.document_key")).alias("cluster"),
+    )
+    replaced = named.join(stays, on="node", how="left_anti").select(
+        relative_file(F.col("file")).alias("file"),
+        "row",
+        "id",
+        F.col("document_key").alias("key"),
+        F.col("_id").alias("superseded_by"),
+        F.col("_key").alias("superseded_by_key"),
+    )
+    known, removed = written(known, join_path(workspace, "decisions"), known=F.count(F.lit(1)))
+    replaced, gone = written(replaced, join_path(workspace, "replaced"), superseded=F.count(F.lit(1)))
+    return Versions(known, replaced, {"in_history": removed["known"], **gone, **scanned})
+
+
+def relative_file(path: Column) -> Column:
+    """A file of documents as the table names it: its last two parts."""
+    return F.array_join(F.slice(F.split(path, "/"), -2, 2), "/")
 
 
 # --------------------------------------------------------------------------------------------------------------- probes
@@ -159,13 +241,13 @@ def _hits(
     each = step.bands if isinstance(step, DedupNear) else 1
     chunks = max(1, math.ceil(count * each / MOST_PROBES))
     parts, facts = [], {"history_hits": 0, "history_bytes": 0}
-    listed = spark.createDataFrame(
-        [(file.documents, file.state) for file in history], "documents string, state string"
-    ).repartition(max(1, min(len(history), 8 * spark.sparkContext.defaultParallelism)))
+    # Numbers of files, and the files beside the function: a list that is repartitioned would be shuffled.
+    tasks = max(1, min(len(history), 8 * spark.sparkContext.defaultParallelism))
+    numbers = spark.range(0, len(history), 1, tasks)
     for chunk in range(chunks):
         folder, _ = _save_probes(DriverFiles(spark), join_path(workspace, "probes"), name, chunk, chunks)
         where = ship_folder(spark, folder, "probes")
-        scanned = map_in_arrow(listed, _scan(name, where), _HIT)
+        scanned = map_in_arrow(numbers, _scan(name, history, where), _HIT)
         path = join_path(workspace, f"hits-{chunk}")
         hits, seen = written(scanned, path, history_hits=F.count("node"), history_bytes=F.sum("bytes"))
         for file in folder.iterdir():
@@ -179,8 +261,8 @@ def _hits(
     return whole, facts
 
 
-def _scan(name: str, where: Callable[[], Path]) -> ArrowMap:
-    column = state_column(name)
+def _scan(name: str, history: Sequence[HistoryFile], where: Callable[[], Path]) -> ArrowMap:
+    column, paths = state_column(name), [(file.documents, file.state) for file in history]
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         folder = where()
@@ -189,7 +271,8 @@ def _scan(name: str, where: Callable[[], Path]) -> ArrowMap:
             for label in ("bitmap", "high", "low", "nodes")
         }
         for batch in batches:
-            for documents, state in zip(*(part.to_pylist() for part in batch.columns), strict=True):
+            for number in batch.column(0).to_pylist():
+                documents, state = paths[number]
                 yield from _scan_file(documents, state, name, column, arrays)
 
     return scan
@@ -240,20 +323,20 @@ def _names(schema: str) -> list[str]:
 # --------------------------------------------------------------------------------------------------------- what was hit
 
 
-def _named_hits(
-    documents: DataFrame, hits: DataFrame, step: Step, path: str, spark: SparkSession, files: int
-) -> DataFrame:
-    """(node, id, document_key, similarity) of hits that are duplicates."""
-    schema = "node long, id string, document_key binary, similarity double"
+def _named_hits(documents: DataFrame, hits: DataFrame, step: Step, path: str) -> tuple[DataFrame, dict[str, int]]:
+    """(node, id, document_key, similarity) of hits that are duplicates, and the bytes of documents read to tell."""
     if not isinstance(step, DedupNear):
-        grouped = hits.repartition("file").sortWithinPartitions("file", "row")
-        return written(map_in_arrow(grouped.select("node", "file", "row"), _name_batches, schema), path)[0]
-    nodes = hits.select("node").distinct()
-    texts = documents.select(F.xxhash64("key", "copy").alias("node"), "text").join(nodes, on="node", how="left_semi")
-    sets = map_in_arrow(texts, _set_batches(step), "node long, hashes binary, scale long, words binary")
-    grouped = hits.join(sets, on="node", how="inner").repartition("file").sortWithinPartitions("file", "row")
-    ordered = grouped.select("node", "file", "row", "hashes", "scale", "words")
-    return written(map_in_arrow(ordered, _verify_batches(step), schema), path)[0]
+        grouped = hits.repartition("file").sortWithinPartitions("file", "row").select("node", "file", "row")
+        named = map_in_arrow(grouped, _name_batches, _NAMED)
+    else:
+        nodes = hits.select("node").distinct()
+        texts = documents.select(F.xxhash64("key", "copy").alias("node"), "text").join(nodes, "node", "left_semi")
+        sets = map_in_arrow(texts, _set_batches(step), "node long, hashes binary, scale long, words binary")
+        grouped = hits.join(sets, on="node", how="inner").repartition("file").sortWithinPartitions("file", "row")
+        ordered = grouped.select("node", "file", "row", "hashes", "scale", "words")
+        named = map_in_arrow(ordered, _verify_batches(step), _NAMED)
+    found, read = written(named, path, verified_bytes=F.sum("bytes"))
+    return found.where(F.col("node").isNotNull()).drop("bytes"), {"verified_bytes": int(read["verified_bytes"])}
 
 
 def _by_file(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -270,17 +353,44 @@ def _name_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
     for batch in batches:
         for file, part in _by_file(batch):
             rows, places = np.unique(np.asarray(part.column("row")), return_inverse=True)
-            table, _ = rows_of(file, ["id", "key"], rows)
-            yield _named(part.column("node"), table.take(pa.array(places)), np.ones(part.num_rows))
+            table, read = rows_of(file, ["id", "key"], rows)
+            yield from _named(part.column("node"), table.take(pa.array(places)), np.ones(part.num_rows), read)
 
 
-def _named(nodes: pa.Array, table: pa.Table, similarity: NDArray[np.float64]) -> pa.RecordBatch:
-    whole = table.combine_chunks()
+def _digest_texts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        digests = text_digests(batch.column("text"), "none")
+        columns = [batch.column("node"), digests, batch.column("time")]
+        yield pa.RecordBatch.from_arrays(columns, names=["node", "digest", "time"])
+
+
+def _compare_versions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for file, part in _by_file(batch):
+            rows, places = np.unique(np.asarray(part.column("row")), return_inverse=True)
+            table = rows_of(file, ["id", "key", "text", "date"], rows)[0].take(pa.array(places)).combine_chunks()
+            old, mine = text_digests(table.column("text").combine_chunks(), "none"), part.column("digest")
+            changed = pc.fill_null(pc.not_equal(old, mine), True)
+            time = table.column("date").combine_chunks().cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+            older = pc.fill_null(pc.less(part.column("time"), time), False)
+            replaces = pc.and_not(changed, older)
+            columns = [*(part.column(name) for name in ("node", "file", "row")), *_names_of(table), replaces]
+            yield pa.RecordBatch.from_arrays(columns, names=["node", "file", "row", "id", "document_key", "replaces"])
+
+
+def _named(nodes: pa.Array, table: pa.Table, similarity: NDArray[np.float64], read: int) -> Iterator[pa.RecordBatch]:
+    """Duplicates with the documents they are duplicates of, and one row without a node that says what was read."""
+    columns = [nodes, *_names_of(table), pa.array(similarity), pa.array(np.zeros(len(nodes), np.int64))]
+    yield pa.RecordBatch.from_arrays(columns, names=_names(_NAMED))
+    nothing = [pa.nulls(1, column.type) for column in columns[:-1]]
+    yield pa.RecordBatch.from_arrays([*nothing, pa.array([read], pa.int64())], names=_names(_NAMED))
+
+
+def _names_of(table: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Ids and keys of documents."""
+    whole = table.select(["id", "key"]).combine_chunks()
     ids = pa.chunked_array(whole.column("id")).cast(pa.string()).combine_chunks()
-    keys = pa.chunked_array(whole.column("key")).cast(pa.binary()).combine_chunks()
-    return pa.RecordBatch.from_arrays(
-        [nodes, ids, keys, pa.array(similarity)], names=["node", "id", "document_key", "similarity"]
-    )
+    return ids, pa.chunked_array(whole.column("key")).cast(pa.binary()).combine_chunks()
 
 
 def _set_batches(step: DedupNear) -> ArrowMap:
@@ -297,12 +407,12 @@ def _verify_batches(step: DedupNear) -> ArrowMap:
         for batch in batches:
             for file, part in _by_file(batch):
                 rows, places = np.unique(np.asarray(part.column("row")), return_inverse=True)
-                table, _ = rows_of(file, ["id", "key", "text"], rows)
+                table, read = rows_of(file, ["id", "key", "text"], rows)
                 text = table.column("text").combine_chunks()
                 kept = Compared(*(values.take(pa.array(places)) for values in compared_parts(text, step)))
                 mine = Compared(part.column("hashes"), part.column("scale"), part.column("words"))
                 reached, found = similarities(mine, kept, step)
                 named = table.select(["id", "key"]).take(pa.array(places)).filter(pa.array(reached))
-                yield _named(part.column("node").filter(pa.array(reached)), named, found[reached])
+                yield from _named(part.column("node").filter(pa.array(reached)), named, found[reached], read)
 
     return verify

@@ -128,7 +128,7 @@ def list_stranded(spark: SparkSession, corpus: Corpus, head: Head, gone: DataFra
     keys = gone.select(F.col("key").alias("duplicate_of_key")).distinct()
     stranded = removed.join(keys, on="duplicate_of_key", how="left_semi").select(*columns)
     folder = corpus.at("stranded", name)
-    stranded.coalesce(1).write.parquet(folder)
+    stranded.coalesce(1).write.mode("overwrite").parquet(folder)  # an earlier attempt may have been killed here
     count = spark.read.schema(stranded.schema).parquet(folder).count()
     if count:
         say(f"{count:,} documents were removed earlier as duplicates of these; they are listed in {folder}")

@@ -44,6 +44,10 @@ class StageFolder:
         """Path of a table that the stage writes."""
         return join_path(self.path, name)
 
+    def beside(self, stage: str) -> StageFolder:
+        """The folder of another stage of the same run."""
+        return StageFolder(join_path(parent_and_name(self.path)[0], stage))
+
 
 class RunFolder:
     """The working folder of one output: lock, stages, publication."""

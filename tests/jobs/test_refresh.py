@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from jobs import decontaminate, expire, forget, history, rollback, vacuum
+from jobs import decontaminate, expire, forget, history, rollback, vacuum, verify
 from jobs import refresh as job
 from udfs.reference.shingles import jaccard, shingles
 
@@ -62,19 +65,54 @@ def write(folder: Path, name: str, rows: Sequence[Row]) -> None:
     (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    path = tmp_path / "recipe.yaml"
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     path.write_text(RECIPE)
     return str(path)
 
 
-@pytest.fixture
-def light(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A recipe of exact deduplication only, where it is not the comparing that a test looks at."""
-    path = tmp_path / "light.yaml"
+    path = tmp_path_factory.mktemp("light") / "light.yaml"
     path.write_text(RECIPE.partition("  dedup_url")[0] + "  dedup_exact: {}\n")
     return str(path)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A corpus that nobody changes, the inputs it was made from, and the batches in their order."""
+
+    corpus: Path
+    source: Path
+    batches: Sequence[Sequence[Row]]
+
+    def copy(self, folder: Path) -> Path:
+        """A copy that a test may change."""
+        shutil.copytree(self.corpus, folder / "corpus")
+        return folder / "corpus"
+
+
+def grow(recipe: str, folder: Path, batches: Sequence[Sequence[Row]]) -> Grown:
+    for place, batch in enumerate(batches):
+        write(folder / "in", f"batch{place}", batch)
+        assert refresh(recipe, folder / "corpus", folder / "in", f"r{place}") == 0
+    return Grown(folder / "corpus", folder / "in", batches)
+
+
+@pytest.fixture(scope="module")
+def grown(spark: Any, tmp_path_factory: pytest.TempPathFactory, recipe: str) -> Grown:
+    """Three batches, by all three dedup steps."""
+    rows = pages(160, 1)
+    return grow(recipe, tmp_path_factory.mktemp("grown"), [rows[:70], rows[70:120], rows[120:]])
+
+
+@pytest.fixture(scope="module")
+def small(spark: Any, tmp_path_factory: pytest.TempPathFactory, light: str) -> Grown:
+    """One batch, by exact deduplication only."""
+    rows = [{"id": f"d{n}", "url": f"https://a.example/{n}", "text": sentence(random.Random(n))} for n in range(8)]
+    return grow(light, tmp_path_factory.mktemp("small"), [rows])
 
 
 def refresh(recipe: str, corpus: Path, source: Path, run_id: str, *more: str) -> int:
@@ -95,8 +133,13 @@ def canonical(row: Mapping[str, Any]) -> str:
     return str(row["url"]).partition("?")[0]
 
 
+@cache
+def shingle_set(text: str) -> frozenset[int]:
+    return frozenset(shingles(text, 2))
+
+
 def near(left: Row, right: Row) -> bool:
-    return jaccard(set(shingles(left["text"], 2)), set(shingles(right["text"], 2))) >= 0.7
+    return jaccard(shingle_set(left["text"]), shingle_set(right["text"])) >= 0.7
 
 
 def newest_first(rows: Sequence[Row], same: Any) -> list[Row]:
@@ -108,8 +151,10 @@ def newest_first(rows: Sequence[Row], same: Any) -> list[Row]:
     return kept
 
 
-def brute_force(batches: Sequence[Sequence[Row]]) -> set[str]:
-    """What a corpus holds after these batches under "older wins": step by step, every pair compared."""
+def brute_force(batches: Sequence[Sequence[Row]], *, replacing: bool = False) -> set[str]:
+    """What a corpus holds after these batches under "older wins": step by step, every pair compared. ``replacing``: a
+    page with another text takes the place of the older one of its URL.
+    """
     history: list[Row] = []
     kinds = (
         lambda a, b: canonical(a) == canonical(b),
@@ -118,6 +163,11 @@ def brute_force(batches: Sequence[Sequence[Row]]) -> set[str]:
     )
     for batch in batches:
         left = list(batch)
+        if replacing:
+            left = one_a_url(left)
+            changed = {(canonical(old), old["text"]) for old in history}
+            changed = {canonical(row) for row in left if (canonical(row), row["text"]) not in changed}
+            history = [old for old in history if canonical(old) not in changed]
         for place, same in enumerate(kinds):
             left = [row for row in left if not any(same(row, old) for old in history)]
             # Of one URL no date tells versions apart, so the smallest id stays.
@@ -184,11 +234,8 @@ def test_take_downs_rollback_expiry_and_vacuum_keep_documents_and_state_together
     assert rollback.main(["--corpus", str(corpus), "--to", "1"]) == 3  # its files are vacuumed
 
 
-def test_a_test_set_that_came_later_is_taken_out_of_the_corpus(spark: Any, tmp_path: Path, light: str) -> None:
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    rows = [{"id": f"d{n}", "url": f"https://a.example/{n}", "text": sentence(random.Random(n))} for n in range(8)]
-    write(source, "a", rows)
-    assert refresh(light, corpus, source, "r0") == 0
+def test_a_test_set_that_came_later_is_taken_out_of_the_corpus(tmp_path: Path, light: str, small: Grown) -> None:
+    corpus, rows = small.copy(tmp_path), small.batches[0]
     item = " ".join(rows[3]["text"].split()[:30])
     write(tmp_path / "testsets", "quiz", [{"dataset": "quiz", "split": "test", "id": "q1", "text": item}])
     arguments = ["--recipe", light, "--corpus", str(corpus), "--testsets", str(tmp_path / "testsets")]
@@ -200,11 +247,9 @@ def test_a_test_set_that_came_later_is_taken_out_of_the_corpus(spark: Any, tmp_p
 
 
 def test_a_gate_that_trips_publishes_nothing_until_it_is_allowed(
-    spark: Any, tmp_path: Path, light: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, light: str, small: Grown, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    write(source, "a", pages(10, 8))
-    assert refresh(light, corpus, source, "r0") == 0
+    source, corpus = tmp_path / "in", small.copy(tmp_path)
     write(source, "b", pages(3, 9))
     few = ("--set", "gates.min_documents=5")
     assert refresh(light, corpus, source, "r1", *few) == 4
@@ -234,50 +279,51 @@ def test_a_changed_input_file_is_refused_read_again_or_left_by_choice(
     assert ids(corpus) == before | {"late"}
 
 
-def test_the_same_run_id_and_an_empty_refresh_change_nothing(spark: Any, tmp_path: Path, light: str) -> None:
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    write(source, "a", pages(20, 3))
-    assert refresh(light, corpus, source, "r0") == 0
+def test_the_same_run_id_and_an_empty_refresh_change_nothing(tmp_path: Path, light: str, small: Grown) -> None:
+    corpus = small.copy(tmp_path)
     before = sorted(path for path in corpus.rglob("*") if path.is_file())
-    write(source, "b", pages(5, 4))
-    assert refresh(light, corpus, source, "r0") == 0
-    (source / "b.jsonl").unlink()
-    assert refresh(light, corpus, source, "r1") == 0
+    write(tmp_path / "new", "b", pages(5, 4))
+    assert refresh(light, corpus, small.source, "r0", "--input", str(tmp_path / "new")) == 0
+    assert refresh(light, corpus, small.source, "r1") == 0
     assert sorted(path for path in corpus.rglob("*") if path.is_file()) == before
 
 
-def test_readers_that_know_nothing_of_winnow_count_what_the_ledger_says(spark: Any, tmp_path: Path, light: str) -> None:
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    rows = pages(60, 2)
-    write(source, "a", rows[:40])
-    assert refresh(light, corpus, source, "r0") == 0
-    write(source, "b", rows[40:])
-    assert refresh(light, corpus, source, "r1") == 0
-    ledgers = [json.loads((corpus / "runs" / run / "ledger.json").read_text()) for run in ("r0", "r1")]
-    kept = sum(ledger["totals"]["kept"] for ledger in ledgers)
+def test_readers_that_know_nothing_of_winnow_count_what_the_ledger_says(grown: Grown) -> None:
+    corpus, runs = grown.corpus, ("r0", "r1", "r2")
+    ledgers = [json.loads((corpus / "runs" / run / "ledger.json").read_text()) for run in runs]
+    kept = [ledger["totals"]["kept"] for ledger in ledgers]
     table = DeltaTable(str(corpus / "documents"))
-    assert 0 < kept < 60
-    assert pl.scan_delta(str(corpus / "documents")).select(pl.len()).collect().item() == kept
+    assert all(0 < count < len(batch) for count, batch in zip(kept, grown.batches, strict=True))
+    assert pl.scan_delta(str(corpus / "documents")).select(pl.len()).collect().item() == sum(kept)
     files = duckdb.read_parquet(table.file_uris(), hive_partitioning=True)
     counted = files.aggregate("snapshot, count(*) AS documents", "snapshot").order("snapshot").fetchall()
-    assert counted == [(run, ledger["totals"]["kept"]) for run, ledger in zip(("r0", "r1"), ledgers, strict=True)]
-    assert len(published(corpus, version=1)) == ledgers[0]["totals"]["kept"]
+    assert counted == list(zip(runs, kept, strict=True))
+    assert len(published(corpus, version=1)) == kept[0]
     commit = table.history(1)[0]
-    assert (commit["run_id"], commit["parent_version"]) == ("r1", "1")
-    assert commit["recipe_sha256"] == ledgers[1]["recipe_sha256"]
-    assert json.loads(commit["ledger"])["kept"] == ledgers[1]["totals"]["kept"]
+    assert (commit["run_id"], commit["parent_version"]) == ("r2", "2")
+    assert commit["recipe_sha256"] == ledgers[2]["recipe_sha256"]
+    assert json.loads(commit["ledger"])["kept"] == kept[2]
+
+
+def test_the_run_of_a_refresh_is_verified_with_the_documents_that_went_into_the_corpus(
+    tmp_path: Path, small: Grown, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = small.copy(tmp_path)
+    run = str(corpus / "runs" / "r0")
+    assert verify.main([run, "--contents"]) == 0
+    (file,) = [path for path in (corpus / "documents" / "snapshot=r0").glob("*.parquet") if path.stat().st_size][:1]
+    file.write_bytes(file.read_bytes()[:-8] + b"damaged.")
+    assert verify.main([run]) == 3
+    assert f"kept/{file.name}" in capsys.readouterr().err
 
 
 def test_state_made_with_other_parameters_is_refused(
-    spark: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, recipe: str, grown: Grown, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    write(source, "a", pages(10, 6))
-    assert refresh(recipe, corpus, source, "r0") == 0
-    write(source, "b", pages(10, 7))
-    assert refresh(recipe, corpus, source, "r1", "--set", "steps.dedup_near.ngram=3") == 3
+    write(tmp_path / "in", "b", pages(10, 7))
+    assert refresh(recipe, grown.corpus, tmp_path / "in", "r3", "--set", "steps.dedup_near.ngram=3") == 3
     assert "dedup_near.ngram is 3, the state has 2" in capsys.readouterr().err
-    assert len(DeltaTable(str(corpus / "documents")).history()) == 2
+    assert DeltaTable(str(grown.corpus / "documents")).version() == 3
 
 
 def test_a_signal_that_drifts_from_the_last_versions_is_told() -> None:
@@ -292,18 +338,15 @@ def test_a_signal_that_drifts_from_the_last_versions_is_told() -> None:
     assert signals_that_drifted({"word_count": [130.0, 20.0, 9]}, before, gates) == []
 
 
-def test_state_holds_what_the_definitions_say(spark: Any, tmp_path: Path, recipe: str) -> None:
+def test_state_holds_what_the_definitions_say(grown: Grown) -> None:
     import pyarrow.parquet as pq
 
     from udfs.reference.minhash import band_hash, signature
 
-    source, corpus = tmp_path / "in", tmp_path / "corpus"
-    write(source, "a", pages(12, 12))
-    assert refresh(recipe, corpus, source, "r0") == 0
     rows = 0
-    for file in (corpus / "documents" / "snapshot=r0").glob("*.parquet"):
+    for file in (grown.corpus / "documents").glob("snapshot=*/*.parquet"):
         documents = pq.ParquetFile(file).read().to_pylist()
-        state = pq.read_table(corpus / "state" / "r0" / file.name).to_pylist()
+        state = pq.read_table(grown.corpus / "state" / file.parent.name.partition("=")[2] / file.name).to_pylist()
         assert [row["key"] for row in state] == [row["key"] for row in documents]
         for remembered, document in zip(state, documents, strict=True):
             assert len(remembered["exact"]) == len(remembered["url"]) == 16
@@ -311,18 +354,57 @@ def test_state_holds_what_the_definitions_say(spark: Any, tmp_path: Path, recipe
             bands = b"".join(band_hash(made, band, 2).to_bytes(8, "little", signed=True)[:5] for band in range(32))
             assert remembered["bands"] == bands
         rows += len(state)
-    assert rows == len(published(corpus))
+    assert rows == len(published(grown.corpus))
 
 
-def test_a_refresh_keeps_what_brute_force_finds_new(spark: Any, tmp_path: Path, recipe: str) -> None:
-    rows = pages(160, 1)
-    cuts = [rows[:70], rows[70:120], rows[120:]]
+def test_a_refresh_keeps_what_brute_force_finds_new(grown: Grown) -> None:
+    stages: set[str] = set()
+    for place in range(3):
+        kept = {row["id"] for row in published(grown.corpus, version=place + 1)}
+        assert kept == brute_force(grown.batches[: place + 1])
+        removed = pl.read_parquet(str(grown.corpus / "runs" / f"r{place}" / "removed" / "*.parquet")).to_dicts()
+        assert removed and all(row["duplicate_of"] in kept for row in removed)
+        stages |= {row["stage"] for row in removed}
+    assert stages == {"dedup_url", "dedup_exact", "dedup_near"}
+
+
+def test_newer_versions_of_a_page_replace_older_ones_if_asked(
+    spark: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, corpus = tmp_path / "in", tmp_path / "corpus"
-    for place, batch in enumerate(cuts):
-        write(source, f"batch{place}", batch)
-        assert refresh(recipe, corpus, source, f"r{place}") == 0
-        assert ids(corpus) == brute_force(cuts[: place + 1])
-    removed = pl.read_parquet(str(corpus / "runs" / "r2" / "removed" / "*.parquet")).to_dicts()
-    kept = ids(corpus)
-    assert removed and all(row["duplicate_of"] in kept for row in removed)
-    assert {row["stage"] for row in removed} == {"dedup_url", "dedup_exact", "dedup_near"}
+    first = pages(50, 13)
+    changed = [{**row, "id": f"n{row['id']}", "text": row["text"] + " and more"} for row in first[:12]]
+    same = [{**row, "id": f"s{row['id']}"} for row in first[12:20]]
+    second = [*changed, *same, *({**row, "id": f"x{row['id']}"} for row in pages(70, 14)[50:])]
+    write(source, "first", first)
+    assert refresh(recipe, corpus, source, "r0", "--newer-versions", "replace") == 0
+    before = ids(corpus)
+    write(source, "second", second)
+    assert refresh(recipe, corpus, source, "r1", "--newer-versions", "replace") == 0
+    after = ids(corpus)
+    assert after == brute_force([first, second], replacing=True)
+    gone = before - after
+    assert gone and {f"n{name}" for name in gone} & after
+    assert f"{len(gone)} older versions replaced" in capsys.readouterr().err
+
+    table = DeltaTable(str(corpus / "documents"))
+    commit, before_commit = table.history(2)
+    assert json.loads(commit["ledger"])["superseded"] == len(gone)
+    assert int(commit["documents"]) == len(after) == int(before_commit["documents"]) - len(gone) + commit_kept(commit)
+    assert ids_of_state(corpus, table) == after
+    removed = pl.read_parquet(str(corpus / "runs" / "r1" / "removed" / "*.parquet")).to_dicts()
+    assert removed and all(row["duplicate_of"] in after for row in removed)
+    replaced = pl.read_parquet(str(corpus / "runs" / "r1" / "superseded" / "*.parquet")).to_dicts()
+    address = {row["id"]: canonical(row) for row in (*first, *second)}
+    assert {row["id"] for row in replaced} == gone
+    assert all(address[row["id"]] == address[row["superseded_by"]] for row in replaced)
+
+
+def commit_kept(commit: Mapping[str, Any]) -> int:
+    return int(json.loads(commit["ledger"])["kept"])
+
+
+def ids_of_state(corpus: Path, table: DeltaTable) -> set[str]:
+    """The ids in the state files that stand beside the table's files."""
+    names = [path.rpartition("/documents/snapshot=")[2] for path in table.file_uris()]
+    return {name for part in names for name in pl.read_parquet(corpus / "state" / part)["id"]}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.core.against_history import _bitmap, _look_up, _scan_file
+from jobs.core.against_history import _bitmap, _compare_versions, _look_up, _scan_file
 from jobs.core.corpus_edit import _filtered
 from jobs.core.errors import ConfigurationError, InputContractError
 from jobs.core.recipe import DedupExact, DedupNear, DedupUrl, Recipe
@@ -26,6 +26,7 @@ from jobs.core.state import (
     state_parameters,
     state_values,
 )
+from udfs.digests import text_digests
 
 NEAR = DedupNear.model_validate({"ngram": 2, "num_perm": 32, "bands": 8, "rows": 2})
 STEPS: dict[str, Step] = {"dedup_url": DedupUrl(), "dedup_exact": DedupExact(), "dedup_near": NEAR}
@@ -152,3 +153,37 @@ def test_the_scope_of_a_recipe_is_the_scope_of_its_state() -> None:
     )
     batch = pa.RecordBatch.from_pylist([{"source": source} for source in ("web", "books", None)])
     assert scopes_of(made, "dedup_near").of(batch) == ["2026-48", "books", ""]
+
+
+def test_a_version_replaces_another_text_that_is_not_newer(tmp_path: Path) -> None:
+    day = 24 * 3600 * 1_000_000
+    held = [  # (text and day in the corpus, text and day in the batch, whether it replaces)
+        ("as it was", 5, "as it was", 9, False),
+        ("as it was", 5, "as it is", 9, True),
+        ("as it was", 5, "as it is", 5, True),
+        ("as it was", 5, "as it is", 1, False),
+        ("as it was", None, "as it is", 1, True),
+        ("as it was", 5, "as it is", None, True),
+    ]
+    times = pa.array([None if old is None else old * day for _, old, *_ in held], pa.timestamp("us", "UTC"))
+    corpus = {
+        "id": [f"d{place}" for place in range(len(held))],
+        "key": pa.array([bytes([place]) * 16 for place in range(len(held))]),
+        "text": [text for text, *_ in held],
+        "date": times,
+    }
+    path = str(tmp_path / "part.parquet")
+    pq.write_table(pa.table(corpus), path, row_group_size=2)
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "node": pa.array(range(10, 16), pa.int64()),
+            "file": [path] * len(held),
+            "row": pa.array(range(len(held)), pa.int64()),
+            "digest": text_digests(pa.array([text for _, _, text, *_ in held]), "none"),
+            "time": pa.array([None if new is None else new * day for _, _, _, new, _ in held], pa.int64()),
+        }
+    )
+    (found,) = _compare_versions(iter([batch]))
+    assert found.column("replaces").to_pylist() == [expected for *_, expected in held]
+    assert found.column("id").to_pylist() == corpus["id"]
+    assert found.column("node").to_pylist() == list(range(10, 16))
