@@ -3,8 +3,9 @@
     python benchmarks/content.py DATA [--documents N] [--domains N]
 
 DATA holds ``corpus/**/*.jsonl.gz`` (``{id, text}``), ``lists/{ldnoobw,dsojevic}`` and ``pii/passages.jsonl.gz``
-(``{text, label}``, label yes or no). Prints Markdown tables. Times are processor seconds of one thread, the least of
-three runs. Lists and texts that are made up are drawn by fixed seeds.
+(``{text, label}``, label yes or no). Prints Markdown tables. Times are processor seconds of one thread: of what is
+compared, runs by turns, and the median of the ratios; else the least of three runs. Lists and texts that are made up
+are drawn by fixed seeds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import gzip
 import json
 import random
 import resource
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from udfs import lexicon, personal_data, signals, urls
 
 PHRASES = 5000
 RUNS = 3
+TURNS = 15
 ENGLISH_STOP_WORDS = ["the", "be", "to", "of", "and", "that", "have", "with"]
 
 
@@ -86,19 +89,36 @@ def report_lexicon_cost(data: Path, texts: Sequence[str]) -> None:
     }
     stop_words = signals.StopWords.from_lists({"en": ENGLISH_STOP_WORDS}, default="en")
 
-    def measure(*steps: str) -> Callable[[], object]:
-        return lambda: signals.measure(text, steps=steps, stop_words=stop_words)
+    def measured(*steps: str, built: lexicon.Lexicons | None = None) -> Callable[[], object]:
+        return lambda: signals.measure(text, steps=steps, stop_words=stop_words, lexicons=built)
 
-    passes = {
-        "quality": least_seconds(measure("filter_quality")),
-        "quality and repetition": least_seconds(measure("filter_quality", "filter_repetition")),
-    }
-    rows = [[name, f"{size / taken:.0f}", "", ""] for name, taken in passes.items()]
-    for name, built in lists.items():
-        taken = least_seconds(lambda built=built: lexicon.measure(text, built))
-        rows.append([name, f"{size / taken:.0f}", *(percent(taken, each) for each in passes.values())])
+    passes = {"quality": ("filter_quality",), "quality and repetition": ("filter_quality", "filter_repetition")}
+    rows = [
+        [name, what, *on_top_of(measured(*steps), measured(*steps, built=built))]
+        for name, built in lists.items()
+        for what, steps in passes.items()
+    ]
+    rows += [
+        [f"{name}, in a pass of its own", "quality", *on_top_of(measured("filter_quality"), alone, instead=True)]
+        for name, built in lists.items()
+        for alone in [lambda built=built: lexicon.measure(text, built)]
+    ]
     print(f"## Cost of a lexicon: {len(texts)} documents, {size:.0f} MB\n")
-    table(["pass", "MB a second", *(f"on top of {name}" for name in passes)], rows)
+    table(["lexicon", "beside", "costs (median)", "quartiles"], rows)
+
+
+def on_top_of(base: Callable[[], object], other: Callable[[], object], *, instead: bool = False) -> tuple[str, str]:
+    """Return what `other` takes on top of `base`, or, `instead`, as a share of it: the median and the quartiles."""
+    base(), other()
+    ratios = []
+    for _ in range(TURNS):
+        began = time.process_time()
+        base()
+        between = time.process_time()
+        other()
+        ratios.append((time.process_time() - between) / (between - began) - (not instead))
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{100 * middle:.0f} %", f"{100 * low:.0f} … {100 * high:.0f} %"
 
 
 def report_removals(data: Path) -> None:
@@ -229,13 +249,19 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--documents", type=int, default=4000, help="documents of the corpus that are timed")
     parser.add_argument("--domains", type=int, default=1_000_000)
+    parser.add_argument("--only", choices=("lexicon", "removals", "urls", "personal"), help="one part alone")
     arguments = parser.parse_args()
     texts = [row["text"] for row in read(arguments.data / "corpus" / "benchmark" / "part-00000.jsonl.gz")]
     texts = texts[: arguments.documents]
-    report_lexicon_cost(arguments.data, texts)
-    report_removals(arguments.data)
-    report_urls(arguments.domains)
-    report_personal_data(arguments.data, texts)
+    parts: dict[str, Callable[[], None]] = {
+        "lexicon": lambda: report_lexicon_cost(arguments.data, texts),
+        "removals": lambda: report_removals(arguments.data),
+        "urls": lambda: report_urls(arguments.domains),
+        "personal": lambda: report_personal_data(arguments.data, texts),
+    }
+    for name, report in parts.items():
+        if arguments.only in (None, name):
+            report()
 
 
 if __name__ == "__main__":

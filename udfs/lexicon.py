@@ -15,6 +15,10 @@ not asked for (null) every phrase counts; where it could not be told (`und`) onl
 Read as they are: plain lists (a phrase a line, ``#`` begins a comment line), LDNOOBW (a file a language, named by its
 code) and dsojevic's JSON (``match`` with ``|`` between spellings; ``*``, which marks where letters may be doubled or
 hidden, is taken out; ``exceptions`` concern parts of words, which are never matched here).
+
+There are two ways through a text, with the same answer. Where `udfs.sweep` reads it anyway, `match_words` goes by the
+word hashes that the sweep leaves; otherwise `measure` reads the text itself. Either way almost every word is passed
+over by one bit.
 """
 
 # mypy: allow-untyped-defs
@@ -24,7 +28,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +44,6 @@ from udfs.unicode import (
     OWN_WORD,
     PUNCTUATION,
     SPACE,
-    Tables,
     case_row_of,
     class_of,
     decode,
@@ -48,8 +51,18 @@ from udfs.unicode import (
 
 MAX_WORDS = 5
 MAX_LETTERS = 32  # words of a phrase, letters of scripts without spaces counted as words
-PREFIX = 8  # characters that a word of ASCII is sifted by
-SIEVE_BITS = 64  # of the sieve, a phrase
+PREFIX = 8  # letters and digits that a word of ASCII is sifted by, and how many it has, up to MOST_LETTERS
+MOST_LETTERS = 63
+SIEVE_BITS = 32  # of a sieve, a phrase: 2 % of other words pass, and 5 000 phrases take 32 KB
+# A word to be looked at, as the sweep notes it: first byte, letters and digits (at most MOST_LETTERS), and two flags.
+DIFFERS = 1  # something of it folds or is punctuation
+ASCII = 2  # all of it
+LETTERS_SHIFT, START_SHIFT = 2, 8
+# What the table of first words says: most words of a phrase that begins so, and the members of that word as a phrase.
+LONGEST, MEMBERS_SHIFT = np.uint64(0xFF), np.uint64(16)
+ONES, HIGH_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+MEMO_SLOTS = 4096
+BEGINS_NONE, IS_EMPTY, BEGINS_SOME, VERDICTS = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(3)
 OTHER_BYTE, SPACE_BYTE, MARK_BYTE = 0, 1, 2
 EVERY = -1  # language of a phrase that counts in every document
 UNASKED = -2  # language of a document in which every phrase counts
@@ -60,11 +73,54 @@ SAME_LANGUAGE = {"fil": "tl", "nb": "no", "nn": "no"}  # as `udfs.language` name
 NO_LIST_FILES = frozenset({"license", "readme", "users", "contributing", "changelog"})
 
 
+def _byte_kinds() -> NDArray[np.uint8]:
+    """Return what every byte is: letters and digits of ASCII in lower case, spaces, marks, and all other bytes."""
+    kinds = np.full(256, OTHER_BYTE, dtype=np.uint8)
+    kinds[[*range(0x09, 0x0E), *range(0x1C, 0x21)]] = SPACE_BYTE
+    for byte in range(0x21, 0x7F):
+        kinds[byte] = ord(chr(byte).lower()) if chr(byte).isalnum() else MARK_BYTE
+    return kinds
+
+
+_BYTE_KINDS = _byte_kinds()
+
+
 class Phrase(NamedTuple):
     """A listed word or phrase."""
 
     text: str
     language: str | None  # ISO 639-1 code; None: it counts in every language
+
+
+class PhraseTables(NamedTuple):
+    """Phrases as kernels take them."""
+
+    prefixes: NDArray[np.uint64]  # [2^a] bits of the first words of phrases, by prefix and letters
+    hashes: NDArray[np.uint64]  # [2^b] bits of the first words of phrases, by hash, and of the first 2, 3 … words
+    first: NDArray[np.uint64]  # [2^c, 2] hash of a phrase's first word (0: free); as _fill packs it
+    phrases: NDArray[np.uint64]  # [2^c, 2] hash of a phrase (0: free); first member << 16 | members
+    members: NDArray[np.int32]  # [members, 2] lexicon, language
+
+
+class MatchScratch(NamedTuple):
+    """Working memory of a batch."""
+
+    free: NDArray[np.int64]  # [lexicons] the first word that is in no occurrence yet
+    ahead: NDArray[np.uint64]  # [MAX_LETTERS] hashes of the phrases that begin at a word
+    memo: NDArray[np.uint64]  # [MEMO_SLOTS] what is known of a word as written: its hash, the last two bits a verdict
+    normalised: NDArray[np.uint64]  # [MEMO_SLOTS] hash of it as it is normalised, where it begins a phrase
+    noted: NDArray[np.int64]  # [words] words to be looked at: number << 32 | bytes
+    places: NDArray[np.int64]  # [words] where they are, and what they hold
+    rest: NDArray[np.int32]  # [words + 1] which of them are left after sifting
+    gone: NDArray[np.int32]  # [words + 1] words of marks alone that were sifted before
+
+
+class Matches(NamedTuple):
+    """What is found in a batch."""
+
+    hits: NDArray[np.int64]  # [documents, lexicons] occurrences
+    covered: NDArray[np.int64]  # [documents, lexicons] words in occurrences
+    totals: NDArray[np.int64]  # [documents] normalised words
 
 
 @dataclass(frozen=True)
@@ -73,10 +129,7 @@ class Lexicons:
 
     names: tuple[str, ...]
     languages: tuple[str, ...]
-    sieve: NDArray[np.uint64]  # [2^a] bits of the first `PREFIX` characters of phrases
-    first: NDArray[np.uint64]  # [2^b, 2] hash of a phrase's first word (0: free); most words of a phrase that begins so
-    phrases: NDArray[np.uint64]  # [2^c, 2] hash of a phrase (0: free); first member << 16 | members
-    members: NDArray[np.int32]  # [members, 2] lexicon, language
+    tables: PhraseTables
     skipped: tuple[str, ...]  # phrases of no words or too many, at most 100 of them
     sizes: tuple[int, ...]  # phrases of each lexicon
 
@@ -112,33 +165,36 @@ def _get(slots, key):
 
 
 @njit(cache=True)
-def _hash_phrases(hashes, offsets, keys):
-    """Hash every phrase, given the hashes of its words."""
-    for i in range(len(keys)):
+def _hash_beginnings(hashes, offsets, states):
+    """Hash the first 1, 2 … words of every phrase, given the hashes of its words."""
+    for i in range(len(offsets) - 1):
         state = np.uint64(0)
         for k in range(offsets[i], offsets[i + 1]):
             state = _join(state, hashes[k])
-        keys[i] = state
+            states[k] = state
 
 
 @njit(cache=True)
 def _fill(hashes, offsets, keys, values, first, phrases):
-    """Fill the tables of first words and of phrases."""
+    """Fill the tables of first words (longest, and above `MEMBERS_SHIFT` what `phrases` says of it) and of phrases."""
     for i in range(len(keys)):
         _put(first, hashes[offsets[i]], np.uint64(offsets[i + 1] - offsets[i]))
         _put(phrases, keys[i], values[i])
+    for i in range(len(keys)):
+        if offsets[i + 1] - offsets[i] == 1:
+            word = hashes[offsets[i]]
+            _put(first, word, _get(first, word) | values[i] << MEMBERS_SHIFT)
 
 
 @njit(cache=True, nogil=True)
-def _sift(data, position, end, kinds, sieve):
+def _sift(data, position, end, sieve):
     """Pass over the words of ``data[position:end]`` up to one that has to be read in full.
 
-    A word of ASCII is passed over if no phrase begins with its first `PREFIX` letters and digits, marks left out; that
-    costs a fraction of hashing it.
+    A word of ASCII is passed over if no phrase begins with a word of as many letters and digits and the same first
+    `PREFIX` of them, marks left out; that costs a fraction of hashing it.
 
     Args:
         data, position, end: The text; `position` is not inside a word.
-        kinds: uint8[256], what a byte is: OTHER_BYTE, SPACE_BYTE, MARK_BYTE, else a letter or digit in lower case.
         sieve: uint64[2^k], bits of the prefixes of phrases.
 
     Returns:
@@ -146,7 +202,7 @@ def _sift(data, position, end, kinds, sieve):
     """
     passed = 0
     while position < end:
-        kind = kinds[data[position]]
+        kind = _BYTE_KINDS[data[position]]
         if kind == SPACE_BYTE:
             position += 1
             continue
@@ -155,32 +211,93 @@ def _sift(data, position, end, kinds, sieve):
         letters = 0
         while kind > SPACE_BYTE:
             if kind > MARK_BYTE:
-                prefix = prefix << np.uint64(8) | np.uint64(kind)
+                if letters < PREFIX:
+                    prefix |= np.uint64(kind) << np.uint64(8 * letters)
                 letters += 1
             position += 1
-            if position == end or letters == PREFIX:
+            if position == end:
                 break
-            kind = kinds[data[position]]
-        while position < end and kinds[data[position]] >= MARK_BYTE:
-            position += 1
-        if position < end and kinds[data[position]] == OTHER_BYTE:
+            kind = _BYTE_KINDS[data[position]]
+        if position < end and kind == OTHER_BYTE:
             return start, passed
         if letters == 0:  # punctuation alone is no word
             continue
-        bit = _bit(prefix, sieve)
-        if (sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) != 0:
+        if _is_in(_prefix_key(prefix, letters), sieve):
             return start, passed
         passed += 1
     return end, passed
 
 
 @njit(cache=True, nogil=True)
-def _bit(prefix, sieve):
-    """Return the bit of the sieve for the first characters of a word, one byte each."""
-    return (prefix * HASH_MULTIPLIER) >> np.uint64(40) & np.uint64(len(sieve) * 64 - 1)
+def _prefix_key(prefix, letters):
+    """Return what the sieve of prefixes is asked by: the first letters of a word, a byte each, and how many it has."""
+    key = (prefix ^ np.uint64(min(letters, MOST_LETTERS)) << np.uint64(57)) * HASH_MULTIPLIER
+    return key ^ key >> np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
+def _eight_bytes(data, position):
+    """Return ``data[position:position + 8]`` as a number, the first byte lowest: one load, once compiled."""
+    at = np.uint64(position)
+    return (
+        np.uint64(data[at])
+        | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(data[at + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(data[at + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(data[at + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(data[at + np.uint64(7)]) << np.uint64(56)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _at_least(eight, least):
+    """Set the high bit of each of eight bytes below 128 that is at least so much, and say nothing of the other bits."""
+    return (eight | HIGH_BITS) - ONES * np.uint64(least)
+
+
+@njit(cache=True, nogil=True)
+def _marks_at(data, position, size):
+    """Return 1 if the first `size` bytes of ``data[position:]``, at most eight, are visible ASCII, else 0."""
+    mask = ~np.uint64(0) >> np.uint64(8 * (PREFIX - min(size, PREFIX)))
+    written = _eight_bytes(data, position)
+    visible = _at_least(written, 0x21) & ~_at_least(written, 0x7F) & ~written & HIGH_BITS & mask
+    return np.int64(visible == HIGH_BITS & mask) & np.int64(size <= PREFIX)
+
+
+@njit(cache=True, nogil=True)
+def _prefix_at(data, position, letters):
+    """Return the first `PREFIX` or `letters` bytes of ``data[position:]`` in lower case, and whether they are all
+    letters or digits of ASCII. Eight bytes are read.
+    """
+    written = _eight_bytes(data, position)
+    mask = ~np.uint64(0) >> np.uint64(8 * (PREFIX - min(letters, PREFIX)))
+    written &= mask
+    lower = (written | ONES * np.uint64(0x20)) & mask
+    after_9, from_0 = _at_least(written, 0x3A), _at_least(written, 0x30)
+    after_z, from_a = _at_least(lower, 0x7B), _at_least(lower, 0x61)
+    plain = (from_0 & ~after_9 | from_a & ~after_z) & ~written & HIGH_BITS & mask
+    return lower, plain == HIGH_BITS & mask
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _prefix_from(data, position, letters):
+    """Return what `_prefix_at` does, of a word with marks in it; one with control characters is not plain."""
+    prefix = np.uint64(0)
+    found = 0
+    plain = True
+    while found < min(letters, PREFIX):
+        kind = _BYTE_KINDS[data[position]]
+        position += 1
+        is_letter = kind > MARK_BYTE
+        prefix |= np.uint64(kind if is_letter else 0) << np.uint64(8 * found)
+        found += is_letter
+        plain &= kind != OTHER_BYTE
+    return prefix, plain
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _word_at(data, position, end, tables):
     """Return (byte after the first normalised word of ``data[position:end]``, its hash, whether there is one)."""
     state = HASH_START
@@ -212,80 +329,206 @@ def _word_at(data, position, end, tables):
     return position, mix(state), not empty
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _count_from(data, position, end, word, entry, number, tables, language, lexicon, scratch, hits, covered):
+    """Count the occurrences that begin at one word.
+
+    Args:
+        data, position, end: The text; `position` is behind the word.
+        word: Hash of the word.
+        entry: What the table of first words says of it.
+        number: Its place among the normalised words of the document.
+        tables: The Unicode tables.
+        language: Index of the document's language, UNASKED or OTHER.
+        lexicon: `PhraseTables`.
+        scratch: `MatchScratch`.
+        hits, covered: int64[lexicons], added to.
+    """
+    ahead, free, members = scratch.ahead, scratch.free, lexicon.members
+    longest = np.int64(entry & LONGEST)
+    ahead[0] = _join(np.uint64(0), word)
+    length = 1
+    while length < longest:
+        position, word, found = _word_at(data, position, end, tables)
+        if not found:
+            break
+        ahead[length] = _join(ahead[length - 1], word)
+        if _is_in(ahead[length], lexicon.hashes) == 0:
+            break
+        length += 1
+    while length > 0:
+        range_ = _get(lexicon.phrases, ahead[length - 1]) if length > 1 else entry >> MEMBERS_SHIFT
+        if range_ != 0:
+            member = np.int64(range_ >> np.uint64(16))
+            for m in range(member, member + np.int64(range_ & np.uint64(0xFFFF))):
+                owner = members[m, 0]
+                spoken = members[m, 1]
+                counts = language == UNASKED or spoken in (EVERY, language)
+                if counts and number >= free[owner]:
+                    hits[owner] += 1
+                    covered[owner] += length
+                    free[owner] = number + length
+        length -= 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def note_word(number, word_hash, differs, ascii_only, letters, begin, end, sieve, scratch, count):
+    """Note a word if it has to be looked at; return how many are noted.
+
+    Args:
+        number: Of the word.
+        word_hash: Of the word as it is written.
+        differs: Whether something of it folds or is punctuation.
+        ascii_only: Whether it has nothing but ASCII.
+        letters: Its letters and digits.
+        begin, end: Its bytes.
+        sieve: `PhraseTables.hashes`.
+        scratch: `MatchScratch`; receives the word after `count` others.
+    """
+    scratch.noted[count] = number << 32 | (end - begin)
+    place = begin << START_SHIFT | min(letters, MOST_LETTERS) << LETTERS_SHIFT
+    scratch.places[count] = place | np.int64(ascii_only) << 1 | np.int64(differs)
+    return count + (np.int64(_is_in(word_hash, sieve)) | np.int64(differs))
+
+
 @njit(cache=True, nogil=True)
-def _count_in_document(
-    data, begin, end, tables, language, kinds, sieve, first, phrases, members, free, ahead, hits, covered
-):
-    """Count occurrences of each lexicon's phrases in one document; return its normalised words.
+def match_words(data, end, words, hashes, count, tables, language, lexicon, scratch, hits, covered):
+    """Count the occurrences in one document by the hashes of its words as they are written.
+
+    Such a hash is that of the normalised word where nothing folds and there is no punctuation. Most other words of
+    ASCII are sifted by their first letters. What is left is normalised once: the memo tells of the same word, the next
+    time, what was found.
+
+    Args:
+        data, end: The text.
+        words: How many words it has.
+        hashes: uint64[words], of the words as they are written.
+        count: How many of them `note_word` has noted.
+        tables: The Unicode tables.
+        language, lexicon, scratch, hits, covered: As `_count_from` takes them.
+
+    Returns:
+        The number of normalised words.
+    """
+    sieve, memo, noted, places = lexicon.hashes, scratch.memo, scratch.noted, scratch.places
+    scratch.free[:] = 0
+    left = _sift_noted(data, scratch, count, lexicon.prefixes)
+    empty = 0  # words of the rest of which nothing is left
+    for r in range(left):
+        c = np.int64(scratch.rest[r])
+        w = noted[c] >> 32
+        word = hashes[w]
+        start = places[c] >> START_SHIFT
+        after = start + (noted[c] & 0xFFFFFFFF)
+        if places[c] & DIFFERS:
+            letters = places[c] >> LETTERS_SHIFT & MOST_LETTERS
+            if places[c] & ASCII and letters > 0:
+                prefix, plain = _prefix_from(data, start, letters)
+                if plain and _is_in(_prefix_key(prefix, letters), lexicon.prefixes) == 0:
+                    continue
+            slot = np.int64(word & np.uint64(MEMO_SLOTS - 1))
+            if (memo[slot] ^ word) > VERDICTS or memo[slot] & VERDICTS == 0:
+                written = word & ~VERDICTS
+                _, word, found = _word_at(data, start, after, tables)
+                begins = found and _is_in(word, sieve) != 0 and _get(lexicon.first, word) != 0
+                memo[slot] = written | (BEGINS_SOME if begins else BEGINS_NONE if found else IS_EMPTY)
+                scratch.normalised[slot] = word
+            verdict = memo[slot] & VERDICTS
+            empty += verdict == IS_EMPTY
+            if verdict != BEGINS_SOME:
+                continue
+            word = scratch.normalised[slot]
+        entry = _get(lexicon.first, word)
+        if entry == 0:
+            continue
+        if entry >> MEMBERS_SHIFT == 0:
+            if w + 1 == words:
+                continue
+            next_differs = c + 1 < count and noted[c + 1] >> 32 == w + 1 and places[c + 1] & DIFFERS != 0
+            if not next_differs and _is_in(_join(_join(np.uint64(0), word), hashes[w + 1]), sieve) == 0:
+                continue
+        number = w - scratch.gone[r] - empty
+        _count_from(data, after, end, word, entry, number, tables, language, lexicon, scratch, hits, covered)
+    return words - scratch.gone[left] - empty
+
+
+@njit(cache=True, nogil=True)
+def _sift_noted(data, scratch, count, sieve):
+    """Write to `rest` which noted words are left once those are out of whose first letters no phrase begins, and those
+    of marks alone, which are no words when they are normalised; return how many. Every word takes the same path, for a
+    processor would too often guess the wrong one.
+    """
+    places, rest, gone = scratch.places, scratch.rest, scratch.gone
+    last = len(data) - PREFIX - 2
+    left = 0
+    empty = 0
+    for c in range(count):
+        rest[left] = c
+        gone[left] = empty
+        if last < 0:
+            left += 1
+            continue
+        start = places[c] >> START_SHIFT
+        letters = places[c] >> LETTERS_SHIFT & MOST_LETTERS
+        judged = places[c] & (places[c] >> 1) & np.int64(start <= last)  # ASCII and DIFFERS, which is 1
+        at = min(start, last)
+        size = scratch.noted[c] & 0xFFFFFFFF
+        marks = _marks_at(data, at, size) & np.int64(letters == 0) & judged
+        at += np.int64(_BYTE_KINDS[data[at]] == MARK_BYTE)
+        at += np.int64(_BYTE_KINDS[data[at]] == MARK_BYTE)
+        prefix, plain = _prefix_at(data, at, letters)
+        outside = np.int64(_is_in(_prefix_key(prefix, letters), sieve) == 0)
+        empty += marks
+        left += 1 - (marks | outside & np.int64(plain) & np.int64(letters > 0) & judged)
+    gone[left] = empty
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _is_in(word, sieve):
+    """Return the bit (0 or 1) of the sieve for the hash of a word."""
+    bit = word & np.uint64(len(sieve) * 64 - 1)
+    return (sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def _count_in_document(data, begin, end, tables, language, lexicon, scratch, hits, covered):
+    """Count the occurrences in one document; return its normalised words.
 
     Args:
         data, begin, end: The text.
-        language: Index of the document's language, UNASKED or OTHER.
-        kinds: As `_sift` takes them.
-        sieve, first, phrases, members: Of `Lexicons`.
-        free: int64[lexicons], scratch: the first word that is in no occurrence yet.
-        ahead: uint64[MAX_LETTERS], scratch: hashes of the phrases that begin at a word.
-        hits: int64[lexicons], receives occurrences.
-        covered: int64[lexicons], receives words in occurrences.
+        tables: The Unicode tables.
+        language, lexicon, scratch, hits, covered: As `_count_from` takes them.
     """
-    free[:] = 0
+    scratch.free[:] = 0
     total = 0
     position = begin
     while True:
-        position, passed = _sift(data, position, end, kinds, sieve)
+        position, passed = _sift(data, position, end, lexicon.prefixes)
         total += passed
         position, word, found = _word_at(data, position, end, tables)
         if not found:
             return total
+        entry = _get(lexicon.first, word)
+        if entry != 0:
+            _count_from(data, position, end, word, entry, total, tables, language, lexicon, scratch, hits, covered)
         total += 1
-        longest = np.int64(_get(first, word))
-        if longest == 0:
-            continue
-        ahead[0] = _join(np.uint64(0), word)
-        length = 1
-        following = position
-        while length < longest:
-            following, word, found = _word_at(data, following, end, tables)
-            if not found:
-                break
-            ahead[length] = _join(ahead[length - 1], word)
-            length += 1
-        while length > 0:
-            range_ = _get(phrases, ahead[length - 1])
-            if range_ != 0:
-                member = np.int64(range_ >> np.uint64(16))
-                for m in range(member, member + np.int64(range_ & np.uint64(0xFFFF))):
-                    lexicon = members[m, 0]
-                    spoken = members[m, 1]
-                    counts = language == UNASKED or spoken in (EVERY, language)
-                    if counts and total > free[lexicon]:
-                        hits[lexicon] += 1
-                        covered[lexicon] += length
-                        free[lexicon] = total - 1 + length
-            length -= 1
 
 
 @njit(cache=True, nogil=True)
-def _count_batch(data, offsets, tables, languages, kinds, sieve, first, phrases, members, hits, covered, totals):
-    """Count occurrences of each lexicon's phrases, and words, in every document."""
-    free = np.empty(hits.shape[1], dtype=np.int64)
-    ahead = np.empty(MAX_LETTERS, dtype=np.uint64)
+def _count_batch(data, offsets, tables, languages, lexicon, scratch, matches):
+    """Count the occurrences of each lexicon's phrases, and words, in every document."""
     for i in range(len(offsets) - 1):
-        totals[i] = _count_in_document(
+        matches.totals[i] = _count_in_document(
             data,
             offsets[i],
             offsets[i + 1],
             tables,
             languages[i],
-            kinds,
-            sieve,
-            first,
-            phrases,
-            members,
-            free,
-            ahead,
-            hits[i],
-            covered[i],
+            lexicon,
+            scratch,
+            matches.hits[i],
+            matches.covered[i],
         )
 
 
@@ -335,8 +578,8 @@ def build_lexicons(lists: Mapping[str, Iterable[Phrase]]) -> Lexicons:
     """Prepare lexicons by name; phrases of no words, of more than `MAX_WORDS`, and repeated ones are left out."""
     rows = [(number, phrase) for number, phrases in enumerate(lists.values()) for phrase in phrases]
     found = words(pa.array([phrase.text for _, phrase in rows], pa.large_string()), normalised=True)
-    keys = np.empty(len(rows), dtype=np.uint64)
-    _hash_phrases(found.hashes, found.offsets, keys)
+    states = np.empty(len(found.hashes), dtype=np.uint64)
+    _hash_beginnings(found.hashes, found.offsets, states)
     languages = tuple(sorted({phrase.language for _, phrase in rows if phrase.language is not None}))
     index = {code: number for number, code in enumerate(languages)} | {None: EVERY}
 
@@ -349,50 +592,51 @@ def build_lexicons(lists: Mapping[str, Iterable[Phrase]]) -> Lexicons:
         if count == 0 or written > MAX_WORDS or count > MAX_LETTERS:
             skipped.append(phrase.text)
             continue
-        members.setdefault(int(keys[row]), set()).add((lexicon, index[phrase.language]))
-        example.setdefault(int(keys[row]), row)
+        key = int(states[found.offsets[row + 1] - 1])
+        members.setdefault(key, set()).add((lexicon, index[phrase.language]))
+        example.setdefault(key, row)
     chosen = np.array(list(example.values()), dtype=np.int64)
     hashes = [found.hashes[found.offsets[row] : found.offsets[row + 1]] for row in chosen]
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in hashes])]).astype(np.int64)
     sorted_members = [sorted(pairs) for pairs in members.values()]
     begins = np.concatenate([[0], np.cumsum([len(pairs) for pairs in sorted_members])]).astype(np.uint64)
     values = begins[:-1] << np.uint64(16) | np.diff(begins)
-    size = 1 << max(4, int(len(chosen) * 4).bit_length())
+    size = 1 << max(4, int(len(chosen) * 2).bit_length())
     first, slots = np.zeros((size, 2), dtype=np.uint64), np.zeros((size, 2), dtype=np.uint64)
     flat = np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64)
-    _fill(flat, offsets, keys[chosen], values, first, slots)
-    sieve = np.zeros(1 << max(10, (len(chosen) * SIEVE_BITS // 64).bit_length()), dtype=np.uint64)
-    for row in chosen:
-        prefix = 0
-        for character in _folded(rows[row][1].text)[:PREFIX].encode("ascii", "replace"):
-            prefix = prefix << 8 | character
-        bit = int(_bit(np.uint64(prefix), sieve))
-        sieve[bit >> 6] |= np.uint64(1 << (bit & 63))
+    _fill(flat, offsets, np.array(list(example), dtype=np.uint64), values, first, slots)
+    ranges = [(int(found.offsets[row]), int(found.offsets[row + 1])) for row in chosen]
+    by_hash = _sieve({int(part[0]) for part in hashes} | {int(states[k]) for a, b in ranges for k in range(a + 1, b)})
+    by_prefix = set()
+    for row, (word, _) in zip(chosen, ranges, strict=True):
+        written = rows[row][1].text.encode()[found.starts[word] : found.ends[word]]
+        letters, prefix = _first_letters(written.decode())
+        if prefix.isascii() and prefix.isalnum():
+            by_prefix.add(int(_prefix_key(np.uint64(int.from_bytes(prefix.encode(), "little")), letters)))
     pairs = np.array([pair for pairs in sorted_members for pair in pairs], dtype=np.int32).reshape(-1, 2)
     sizes = tuple(sum(lexicon in {own for own, _ in each} for each in sorted_members) for lexicon in range(len(lists)))
-    return Lexicons(tuple(lists), languages, sieve, first, slots, pairs, tuple(skipped[:100]), sizes)
+    tables = PhraseTables(_sieve(by_prefix), by_hash, first, slots, pairs)
+    return Lexicons(tuple(lists), languages, tables, tuple(skipped[:100]), sizes)
 
 
-@cache
-def _byte_kinds() -> NDArray[np.uint8]:
-    """Return what every byte is: letters and digits of ASCII in lower case, spaces, marks, and all other bytes."""
-    kinds = np.full(256, OTHER_BYTE, dtype=np.uint8)
-    kinds[[*range(0x09, 0x0E), *range(0x1C, 0x21)]] = SPACE_BYTE
-    for byte in range(0x21, 0x7F):
-        kinds[byte] = ord(chr(byte).lower()) if chr(byte).isalnum() else MARK_BYTE
-    return kinds
+def _sieve(keys: set[int]) -> NDArray[np.uint64]:
+    """Return a table of bits in which those of the keys are set."""
+    sieve = np.zeros(1 << max(4, (len(keys) * SIEVE_BITS // 64).bit_length()), dtype=np.uint64)
+    for key in keys:
+        bit = key & (len(sieve) * 64 - 1)
+        sieve[bit >> 6] |= np.uint64(1 << (bit & 63))
+    return sieve
 
 
-def _folded(text: str) -> str:
-    """Return the first normalised word of a text as far as ASCII goes: what else a letter folds to is never sifted."""
+def _first_letters(word: str) -> tuple[int, str]:
+    """Return how many letters and digits a word has when it is normalised, and as many of its characters as `PREFIX`.
+
+    What else a letter folds to is never sifted: ASCII is all that has to be right here.
+    """
     tables = tables_for_kernels()
-    kept = ""
-    for character in text:
-        bits = class_of(ord(character), tables)
-        if bits & SPACE and kept:
-            break
-        kept += "" if bits & (SPACE | PUNCTUATION) else character.casefold()
-    return kept
+    folded = "".join(c.casefold() for c in word if not class_of(ord(c), tables) & PUNCTUATION)
+    letters = sum(character.isalnum() for character in folded)
+    return letters, folded[: min(letters, PREFIX)]
 
 
 @lru_cache(maxsize=8)
@@ -421,36 +665,58 @@ def measure(text: pa.Array, lexicons: Lexicons, language: pa.Array | None = None
         ``lexicon_hits_NAME`` (int64, occurrences) and ``lexicon_fraction_NAME`` (float64, share of words) by name.
     """
     data, offsets = string_buffers(text)
-    count = len(offsets) - 1
-    spoken = np.full(count, UNASKED, dtype=np.int64)
-    if language is not None:
-        index = {code: number for number, code in enumerate(lexicons.languages)} | {None: UNASKED}
-        coded = language.dictionary_encode(null_encoding="encode")
-        if isinstance(coded, pa.ChunkedArray):
-            coded = coded.combine_chunks()
-        codes = np.array([index.get(code, OTHER) for code in coded.dictionary.to_pylist()], dtype=np.int64)
-        spoken = codes[coded.indices.to_numpy()] if count else spoken
-    hits, covered = np.zeros((2, count, len(lexicons.names)), dtype=np.int64)
-    totals = np.zeros(count, dtype=np.int64)
-    tables: Tables = tables_for_kernels()
+    matches = no_matches(len(text), lexicons)
     _count_batch(
         data,
         offsets,
-        tables,
-        spoken,
-        _byte_kinds(),
-        lexicons.sieve,
-        lexicons.first,
-        lexicons.phrases,
-        lexicons.members,
-        hits,
-        covered,
-        totals,
+        tables_for_kernels(),
+        languages_of(language, len(text), lexicons),
+        lexicons.tables,
+        make_match_scratch(lexicons, longest_words=0),
+        matches,
     )
-    null = np.asarray(text.is_null())
+    return signals_of(matches, lexicons, np.asarray(text.is_null()).astype(bool))
+
+
+def no_matches(documents: int, lexicons: Lexicons | None) -> Matches:
+    """Reserve what kernels fill, for no lexicon where there is none."""
+    names = len(lexicons.names) if lexicons else 0
+    hits, covered = np.zeros((2, documents, names), dtype=np.int64)
+    return Matches(hits, covered, np.zeros(documents, dtype=np.int64))
+
+
+def make_match_scratch(lexicons: Lexicons | None, longest_words: int) -> MatchScratch:
+    """Reserve working memory for documents of up to `longest_words` words, which only `match_words` needs to know."""
+    return MatchScratch(
+        free=np.empty(len(lexicons.names) if lexicons else 0, dtype=np.int64),
+        ahead=np.empty(MAX_LETTERS, dtype=np.uint64),
+        memo=np.zeros(MEMO_SLOTS if longest_words else 0, dtype=np.uint64),
+        normalised=np.empty(MEMO_SLOTS if longest_words else 0, dtype=np.uint64),
+        noted=np.empty(longest_words, dtype=np.int64),
+        places=np.empty(longest_words, dtype=np.int64),
+        rest=np.empty(longest_words + 1, dtype=np.int32),
+        gone=np.empty(longest_words + 1, dtype=np.int32),
+    )
+
+
+def languages_of(language: pa.Array | None, documents: int, lexicons: Lexicons | None) -> NDArray[np.int64]:
+    """Return the index of each document's language among those of the phrases, UNASKED or OTHER."""
+    if language is None or lexicons is None or documents == 0:
+        return np.full(documents, UNASKED, dtype=np.int64)
+    index = {code: number for number, code in enumerate(lexicons.languages)} | {None: UNASKED}
+    coded = language.dictionary_encode(null_encoding="encode")
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    codes = np.array([index.get(code, OTHER) for code in coded.dictionary.to_pylist()], dtype=np.int64)
+    spoken: NDArray[np.int64] = codes[coded.indices.to_numpy()]
+    return spoken
+
+
+def signals_of(matches: Matches, lexicons: Lexicons, absent: NDArray[np.bool_]) -> dict[str, pa.Array]:
+    """Return the signals, as `measure` does; `absent` says which documents have no text."""
     measured = {}
     for number, name in enumerate(lexicons.names):
-        fraction = covered[:, number] / np.maximum(totals, 1)
-        measured[f"lexicon_hits_{name}"] = pa.array(hits[:, number], pa.int64(), mask=null)
-        measured[f"lexicon_fraction_{name}"] = pa.array(fraction, pa.float64(), mask=null)
+        fraction = matches.covered[:, number] / np.maximum(matches.totals, 1)
+        measured[f"lexicon_hits_{name}"] = pa.array(matches.hits[:, number], pa.int64(), mask=absent)
+        measured[f"lexicon_fraction_{name}"] = pa.array(fraction, pa.float64(), mask=absent)
     return measured

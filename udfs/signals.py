@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from udfs.han import load_variants
+from udfs.lexicon import (
+    Lexicons,
+    Matches,
+    build_lexicons,
+    languages_of,
+    make_match_scratch,
+    no_matches,
+    signals_of,
+)
 from udfs.quality import bare_hash
-from udfs.sweep import COUNTS, StopTables, count_batch, make_scratch
+from udfs.sweep import COUNTS, StopTables, count_batch, make_scratch, most_words
 from udfs.tokens import string_buffers, words
 from udfs.unicode import load_tables
 
@@ -202,6 +212,7 @@ def measure(
     steps: Collection[str],
     stop_words: StopWords,
     language: pa.Array | pa.ChunkedArray | None = None,
+    lexicons: Lexicons | None = None,
 ) -> dict[str, pa.Array]:
     """Measure every signal of the named steps on a batch of documents.
 
@@ -210,6 +221,7 @@ def measure(
         steps: ``filter_quality``, ``filter_repetition``.
         stop_words: Lists by language.
         language: ISO 639-1 code of each document; NULL and ``und`` are judged by the default list of `stop_words`.
+        lexicons: Phrases to be looked for on the way; adds the signals of `udfs.lexicon.measure`.
 
     Returns:
         Signal name to an array as long as `text`: int64 counts and float64 ratios, NULL where the text is NULL;
@@ -225,8 +237,8 @@ def measure(
         raise ValueError(f"{len(text)} texts but {len(language)} languages")
     chosen = [signal for signal in SIGNALS.values() if signal.step in steps]
     absent = _is_null(text)
-    counts = _count(text, "filter_repetition" in steps, stop_words, stop_words.list_of_each(language, len(text)))
-    measured = {}
+    counts, matches = _count(text, "filter_repetition" in steps, stop_words, language, lexicons)
+    measured = signals_of(matches, lexicons, absent) if lexicons else {}
     for signal in chosen:
         column = counts[:, COUNTS.index(signal.numerator)]
         if signal.divisor is None:
@@ -244,24 +256,37 @@ def _is_null(text: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
 
 
 def _count(
-    text: pa.Array | pa.ChunkedArray, repetition: bool, stop_words: StopWords, stop_lists: NDArray[np.int32]
-) -> NDArray[np.int64]:
+    text: pa.Array | pa.ChunkedArray,
+    repetition: bool,
+    stop_words: StopWords,
+    language: pa.Array | pa.ChunkedArray | None,
+    lexicons: Lexicons | None,
+) -> tuple[NDArray[np.int64], Matches]:
     data, offsets = string_buffers(text)
     counts = np.zeros((len(offsets) - 1, len(COUNTS)), dtype=np.int64)
     longest = int(np.diff(offsets).max(initial=0))
     if longest > MAX_DOCUMENT_BYTES:
         raise ValueError(f"a document of {longest} bytes: at most {MAX_DOCUMENT_BYTES} can be measured; split it")
-    scratch = make_scratch(longest, int(stop_words.tables.sizes.max()))
+    matches = no_matches(len(text), lexicons)
     count_batch(
         data,
         offsets,
         load_tables(),
         load_variants(),
         stop_words.tables,
-        stop_lists,
+        stop_words.list_of_each(language, len(text)),
         repetition,
         TABLE_SEED,
-        scratch,
+        make_scratch(longest, int(stop_words.tables.sizes.max())),
         counts,
+        (lexicons or _no_lexicons()).tables,
+        languages_of(language, len(text), lexicons),
+        make_match_scratch(lexicons, most_words(longest) if lexicons else 0),
+        matches,
     )
-    return counts
+    return counts, matches
+
+
+@cache
+def _no_lexicons() -> Lexicons:
+    return build_lexicons({})

@@ -36,9 +36,11 @@ def _warm_tokens() -> None:
 
 
 def _warm_signals() -> None:
+    from udfs.lexicon import Phrase, build_lexicons
     from udfs.signals import STEPS, StopWords, measure
 
-    measure(_TEXT, steps=STEPS, stop_words=StopWords.from_lists({"en": ["the"]}, default="en"))
+    stop_words = StopWords.from_lists({"en": ["the"]}, default="en")
+    measure(_TEXT, steps=STEPS, stop_words=stop_words, lexicons=build_lexicons({"a": [Phrase("a", None)]}))
 
 
 def _warm_lines() -> None:
@@ -72,6 +74,13 @@ def _warm_classifier() -> None:
 
     text = pa.array(["a b", "c d"])
     score(text, train(text, np.array([True, False]), Shape(bits=8), epochs=1))
+    _warm_fasttext()
+
+
+def _warm_fasttext() -> None:
+    from udfs.fasttext import score, smallest_model
+
+    score(_TEXT, smallest_model(), "a")
 
 
 def _warm_digests() -> None:

@@ -543,13 +543,22 @@ class FilterRepetition(_RepetitionRules):
 
 
 class Classifier(Part):
-    """A linear model over hashed n-grams that `winnow classify train` has written."""
+    """A linear model over hashed n-grams that `winnow classify train` has written, or a fastText model."""
 
-    path: str = Field(description="Folder of the model.")
+    path: str = Field(description="Folder of the model, or the file of a supervised fastText model (.bin, .ftz).")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="Digest that the model's model.json must have."
+        None, description="Digest that the model's model.json, or the fastText file, must have."
+    )
+    label: str | None = Field(
+        None, description="fastText: the label whose probability is the score, such as __label__hq or hq."
     )
     score: Rule = Field(None, description="Bounds on the score, a probability.")
+
+    @model_validator(mode="after")
+    def _has_a_label_where_needed(self) -> Classifier:
+        if self.label is None and self.path.endswith((".bin", ".ftz")):
+            raise PydanticCustomError("label", "is a fastText model: say which label its score is of (label: …)")
+        return self
 
 
 class Classify(Part):

@@ -10,14 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs import lexicon
+from udfs import lexicon, signals
 from udfs.lexicon import Phrase
 from udfs.reference import lexicon as plain
+
+NO_STOP_WORDS = signals.StopWords.from_lists({})
+
+
+def measure_on_the_way(
+    text: pa.Array, lexicons: lexicon.Lexicons, language: pa.Array | None = None
+) -> dict[str, pa.Array]:
+    """Count by the word hashes of the pass that the quality signals come from."""
+    steps = ["filter_quality"]
+    found = signals.measure(text, steps=steps, stop_words=NO_STOP_WORDS, language=language, lexicons=lexicons)
+    return {name: column for name, column in found.items() if name.startswith("lexicon_")}
+
+
+WAYS = (lexicon.measure, measure_on_the_way)
 
 
 def count(text: str | None, phrases: list[str], language: str | None = None) -> tuple[int, float]:
     lexicons = lexicon.build_lexicons({"x": [Phrase(phrase, None) for phrase in phrases]})
-    found = lexicon.measure(pa.array([text], pa.string()), lexicons, pa.array([language], pa.string()))
+    found, again = (way(pa.array([text], pa.string()), lexicons, pa.array([language], pa.string())) for way in WAYS)
+    assert found == again
     return found["lexicon_hits_x"][0].as_py(), found["lexicon_fraction_x"][0].as_py()
 
 
@@ -95,15 +110,38 @@ def test_the_kernel_counts_as_the_plain_twin(
 ) -> None:
     one, other = ([p for p in phrases if len(p[0].split()) <= lexicon.MAX_WORDS] for phrases in (one, other))
     lexicons = lexicon.build_lexicons({"one": [Phrase(*p) for p in one], "other": [Phrase(*p) for p in other]})
-    found = lexicon.measure(
-        pa.array([text for text, _ in documents], pa.string()),
-        lexicons,
-        pa.array([language for _, language in documents], pa.string()),
-    )
+    texts = pa.array([text for text, _ in documents], pa.string())
+    languages = pa.array([language for _, language in documents], pa.string())
+    found = lexicon.measure(texts, lexicons, languages)
+    assert measure_on_the_way(texts, lexicons, languages) == found
     for name, phrases in (("one", one), ("other", other)):
         hits, fractions = found[f"lexicon_hits_{name}"].to_pylist(), found[f"lexicon_fraction_{name}"].to_pylist()
         expected = [plain.measure(text, phrases, language) for text, language in documents]
         assert list(zip(hits, fractions, strict=True)) == expected
+
+
+# Words that are sifted by their first letters, and their like that must not be: marks before, in and behind, control
+# characters, letters that fold to others, and words that differ after the eighth letter or in length alone.
+WRITTEN = [
+    "technology", "Technology,", "TECHNOLOGIES", "techno-logy", "(technology)", "**Technology**", "((technology",
+    "technolo", "technologyx",
+    "Technolo\x01gy", "\x01a", "a\x01", "A\x01b.", "\x7f", "--", "—", "***********", "a", "A", "a.",
+    "A.b", "ab", "don't", "DONT", "ﬁne", "FINE,", "K", "k", "ſo", "So", "10:00", "1000", "é",
+    "É.", "e\u0301", "字", "A字",
+    "x" * 80, "X" * 80 + ".", "x" * 81,
+]  # fmt: skip
+SENTENCES = st.lists(st.sampled_from(WRITTEN), max_size=20).map(" ".join)
+SHORT_PHRASES = st.lists(st.lists(st.sampled_from(WRITTEN), min_size=1, max_size=3).map(" ".join), max_size=8)
+
+
+@given(st.lists(SENTENCES, min_size=1, max_size=4), SHORT_PHRASES)
+def test_no_word_is_sifted_out_that_begins_a_phrase(documents: list[str], phrases: list[str]) -> None:
+    lexicons = lexicon.build_lexicons({"x": [Phrase(phrase, None) for phrase in phrases]})
+    texts = pa.array([*documents, "nothing here, but room"])
+    found = lexicon.measure(texts, lexicons)
+    assert measure_on_the_way(texts, lexicons) == found
+    expected = [plain.measure(text, [(phrase, None) for phrase in phrases], None) for text in texts.to_pylist()]
+    assert list(zip(*(column.to_pylist() for column in found.values()), strict=True)) == expected
 
 
 # -------------------------------------------------------------------------------------------------------------- layouts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from jobs.core.recipe import Bounds, DedupNear, Recipe, Steps
+from jobs.core.recipe import Bounds, Classifier, DedupNear, Recipe, Steps
 from jobs.core.recipe_file import resolve_recipe
 from jobs.core.rule_names import FILTER_QUALITY, FILTER_REPETITION
 
@@ -139,3 +139,11 @@ def test_recipes_do_not_change() -> None:
     recipe = resolve_recipe("gopher").recipe
     with pytest.raises(ValidationError):
         recipe.recipe = "other"  # type: ignore[misc]
+
+
+def test_a_fasttext_model_needs_the_label_that_its_score_is_of() -> None:
+    for path in ("models/hq.bin", "models/hq.ftz"):
+        with pytest.raises(ValidationError, match="say which label"):
+            Classifier(path=path)
+        assert Classifier(path=path, label="__label__hq").label == "__label__hq"
+    assert Classifier(path="models/harmful").label is None
