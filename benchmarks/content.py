@@ -67,15 +67,23 @@ def listed_phrases(data: Path) -> list[lexicon.Phrase]:
     ]
 
 
-def filled_up(listed: Sequence[lexicon.Phrase], texts: Sequence[str]) -> list[lexicon.Phrase]:
-    """Return `PHRASES` phrases: those listed and runs of one to three words of the corpus, the first a long one."""
+def filled_up(listed: Sequence[lexicon.Phrase], texts: Sequence[str], *, distinct: bool) -> list[lexicon.Phrase]:
+    """Return `PHRASES` phrases: those listed and runs of one to three words of the corpus, the first a long one.
+
+    With `distinct`, every word is as likely to be the first, as in a list of rare words; else frequent ones are drawn
+    more often, so that the list meets the text as much as a list can.
+    """
     found = list(listed)
     draw = random.Random(1)
+    runs = [words for text in texts for words in [text.split()] if len(words) > 10]
+    starts: list[tuple[list[str], int]] = [
+        (words, begin) for words in runs for begin in range(len(words) - 3) if len(words[begin]) >= 9
+    ]
+    if distinct:
+        starts = list({words[begin]: (words, begin) for words, begin in starts}.values())
     while len(found) < PHRASES:
-        words = draw.choice(texts).split()
-        begin = draw.randrange(max(1, len(words) - 3))
-        if len(words) > 10 and len(words[begin]) >= 9:
-            found.append(lexicon.Phrase(" ".join(words[begin : begin + draw.choice((1, 2, 3))]), None))
+        words, begin = draw.choice(starts)
+        found.append(lexicon.Phrase(" ".join(words[begin : begin + draw.choice((1, 2, 3))]), None))
     return found[:PHRASES]
 
 
@@ -83,9 +91,14 @@ def report_lexicon_cost(data: Path, texts: Sequence[str]) -> None:
     text = pa.array(texts, pa.large_string())
     size = sum(len(each.encode()) for each in texts) / 1e6
     listed = listed_phrases(data)
+    chosen = {
+        "as listed": listed,
+        "filled up with distinct words of the corpus": filled_up(listed, texts, distinct=True),
+        "filled up with frequent words of the corpus": filled_up(listed, texts, distinct=False),
+    }
     lists = {
-        f"lexicon of {len(phrases)} phrases, {what}": lexicon.build_lexicons({"listed": phrases})
-        for phrases, what in ((listed, "as listed"), (filled_up(listed, texts), "filled up with words of the corpus"))
+        f"{len(phrases)} phrases, {what}": lexicon.build_lexicons({"listed": phrases})
+        for what, phrases in chosen.items()
     }
     stop_words = signals.StopWords.from_lists({"en": ENGLISH_STOP_WORDS}, default="en")
 
@@ -99,7 +112,7 @@ def report_lexicon_cost(data: Path, texts: Sequence[str]) -> None:
         for what, steps in passes.items()
     ]
     rows += [
-        [f"{name}, in a pass of its own", "quality", *on_top_of(measured("filter_quality"), alone, instead=True)]
+        [name, "nothing, as a share of quality", *on_top_of(measured("filter_quality"), alone, instead=True)]
         for name, built in lists.items()
         for alone in [lambda built=built: lexicon.measure(text, built)]
     ]

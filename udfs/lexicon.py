@@ -53,7 +53,8 @@ MAX_WORDS = 5
 MAX_LETTERS = 32  # words of a phrase, letters of scripts without spaces counted as words
 PREFIX = 8  # letters and digits that a word of ASCII is sifted by, and how many it has, up to MOST_LETTERS
 MOST_LETTERS = 63
-SIEVE_BITS = 32  # of a sieve, a phrase: 2 % of other words pass, and 5 000 phrases take 32 KB
+SHORT_PREFIX, SHORT_MASK = 3, np.uint64(0xFFFFFF)
+SIEVE_BITS = 16  # of a sieve, a key, at least: at most 2 % of other words pass, and 5 000 phrases take 32 to 64 KB
 # A word to be looked at, as the sweep notes it: first byte, letters and digits (at most MOST_LETTERS), and two flags.
 DIFFERS = 1  # something of it folds or is punctuation
 ASCII = 2  # all of it
@@ -111,8 +112,6 @@ class MatchScratch(NamedTuple):
     normalised: NDArray[np.uint64]  # [MEMO_SLOTS] hash of it as it is normalised, where it begins a phrase
     noted: NDArray[np.int64]  # [words] words to be looked at: number << 32 | bytes
     places: NDArray[np.int64]  # [words] where they are, and what they hold
-    rest: NDArray[np.int32]  # [words + 1] which of them are left after sifting
-    gone: NDArray[np.int32]  # [words + 1] words of marks alone that were sifted before
 
 
 class Matches(NamedTuple):
@@ -258,43 +257,20 @@ def _at_least(eight, least):
 
 
 @njit(cache=True, nogil=True)
-def _marks_at(data, position, size):
-    """Return 1 if the first `size` bytes of ``data[position:]``, at most eight, are visible ASCII, else 0."""
-    mask = ~np.uint64(0) >> np.uint64(8 * (PREFIX - min(size, PREFIX)))
-    written = _eight_bytes(data, position)
-    visible = _at_least(written, 0x21) & ~_at_least(written, 0x7F) & ~written & HIGH_BITS & mask
-    return np.int64(visible == HIGH_BITS & mask) & np.int64(size <= PREFIX)
-
-
-@njit(cache=True, nogil=True)
 def _prefix_at(data, position, letters):
-    """Return the first `PREFIX` or `letters` bytes of ``data[position:]`` in lower case, and whether they are all
-    letters or digits of ASCII. Eight bytes are read.
+    """Return the first letters and digits of a word of ASCII in lower case, a byte each, as the sieve knows them.
+
+    These are the first `PREFIX` of its `letters`, or all; or, where a mark stands among those, as many as stand before
+    it, `SHORT_PREFIX` at most. Eight bytes are read.
     """
     written = _eight_bytes(data, position)
-    mask = ~np.uint64(0) >> np.uint64(8 * (PREFIX - min(letters, PREFIX)))
-    written &= mask
-    lower = (written | ONES * np.uint64(0x20)) & mask
+    mask = ~np.uint64(0) >> np.uint64(8 * (PREFIX - min(max(letters, 1), PREFIX)))
+    lower = written | ONES * np.uint64(0x20)
     after_9, from_0 = _at_least(written, 0x3A), _at_least(written, 0x30)
     after_z, from_a = _at_least(lower, 0x7B), _at_least(lower, 0x61)
-    plain = (from_0 & ~after_9 | from_a & ~after_z) & ~written & HIGH_BITS & mask
-    return lower, plain == HIGH_BITS & mask
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _prefix_from(data, position, letters):
-    """Return what `_prefix_at` does, of a word with marks in it; one with control characters is not plain."""
-    prefix = np.uint64(0)
-    found = 0
-    plain = True
-    while found < min(letters, PREFIX):
-        kind = _BYTE_KINDS[data[position]]
-        position += 1
-        is_letter = kind > MARK_BYTE
-        prefix |= np.uint64(kind if is_letter else 0) << np.uint64(8 * found)
-        found += is_letter
-        plain &= kind != OTHER_BYTE
-    return prefix, plain
+    others = ~((from_0 & ~after_9 | from_a & ~after_z) & ~written) & HIGH_BITS & mask
+    before = ((others - np.uint64(1)) & ~others) >> np.uint64(7) & SHORT_MASK
+    return lower & (mask if others == 0 else before)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -412,20 +388,26 @@ def match_words(data, end, words, hashes, count, tables, language, lexicon, scra
     """
     sieve, memo, noted, places = lexicon.hashes, scratch.memo, scratch.noted, scratch.places
     scratch.free[:] = 0
-    left = _sift_noted(data, scratch, count, lexicon.prefixes)
-    empty = 0  # words of the rest of which nothing is left
-    for r in range(left):
-        c = np.int64(scratch.rest[r])
+    empty = 0
+    for c in range(count):
+        place = places[c]
         w = noted[c] >> 32
         word = hashes[w]
-        start = places[c] >> START_SHIFT
+        start = place >> START_SHIFT
         after = start + (noted[c] & 0xFFFFFFFF)
-        if places[c] & DIFFERS:
-            letters = places[c] >> LETTERS_SHIFT & MOST_LETTERS
-            if places[c] & ASCII and letters > 0:
-                prefix, plain = _prefix_from(data, start, letters)
-                if plain and _is_in(_prefix_key(prefix, letters), lexicon.prefixes) == 0:
+        if place & DIFFERS:
+            letters = place >> LETTERS_SHIFT & MOST_LETTERS
+            if place & ASCII:
+                at = start
+                while at < after and _BYTE_KINDS[data[at]] == MARK_BYTE:
+                    at += 1
+                if at == after:
+                    empty += 1
                     continue
+                if letters > 0 and at + PREFIX <= len(data):
+                    prefix = _prefix_at(data, at, letters)
+                    if prefix != 0 and _is_in(_prefix_key(prefix, letters), lexicon.prefixes) == 0:
+                        continue
             slot = np.int64(word & np.uint64(MEMO_SLOTS - 1))
             if (memo[slot] ^ word) > VERDICTS or memo[slot] & VERDICTS == 0:
                 written = word & ~VERDICTS
@@ -447,48 +429,15 @@ def match_words(data, end, words, hashes, count, tables, language, lexicon, scra
             next_differs = c + 1 < count and noted[c + 1] >> 32 == w + 1 and places[c + 1] & DIFFERS != 0
             if not next_differs and _is_in(_join(_join(np.uint64(0), word), hashes[w + 1]), sieve) == 0:
                 continue
-        number = w - scratch.gone[r] - empty
-        _count_from(data, after, end, word, entry, number, tables, language, lexicon, scratch, hits, covered)
-    return words - scratch.gone[left] - empty
-
-
-@njit(cache=True, nogil=True)
-def _sift_noted(data, scratch, count, sieve):
-    """Write to `rest` which noted words are left once those are out of whose first letters no phrase begins, and those
-    of marks alone, which are no words when they are normalised; return how many. Every word takes the same path, for a
-    processor would too often guess the wrong one.
-    """
-    places, rest, gone = scratch.places, scratch.rest, scratch.gone
-    last = len(data) - PREFIX - 2
-    left = 0
-    empty = 0
-    for c in range(count):
-        rest[left] = c
-        gone[left] = empty
-        if last < 0:
-            left += 1
-            continue
-        start = places[c] >> START_SHIFT
-        letters = places[c] >> LETTERS_SHIFT & MOST_LETTERS
-        judged = places[c] & (places[c] >> 1) & np.int64(start <= last)  # ASCII and DIFFERS, which is 1
-        at = min(start, last)
-        size = scratch.noted[c] & 0xFFFFFFFF
-        marks = _marks_at(data, at, size) & np.int64(letters == 0) & judged
-        at += np.int64(_BYTE_KINDS[data[at]] == MARK_BYTE)
-        at += np.int64(_BYTE_KINDS[data[at]] == MARK_BYTE)
-        prefix, plain = _prefix_at(data, at, letters)
-        outside = np.int64(_is_in(_prefix_key(prefix, letters), sieve) == 0)
-        empty += marks
-        left += 1 - (marks | outside & np.int64(plain) & np.int64(letters > 0) & judged)
-    gone[left] = empty
-    return left
+        _count_from(data, after, end, word, entry, w - empty, tables, language, lexicon, scratch, hits, covered)
+    return words - empty
 
 
 @njit(cache=True, nogil=True)
 def _is_in(word, sieve):
-    """Return the bit (0 or 1) of the sieve for the hash of a word."""
-    bit = word & np.uint64(len(sieve) * 64 - 1)
-    return (sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1)
+    """Return 1 if both bits of a key are set in the sieve (a Bloom filter of two bits in one word of it), else 0."""
+    bits = sieve[word >> np.uint64(12) & np.uint64(len(sieve) - 1)]
+    return bits >> (word & np.uint64(63)) & bits >> (word >> np.uint64(6) & np.uint64(63)) & np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
@@ -601,42 +550,45 @@ def build_lexicons(lists: Mapping[str, Iterable[Phrase]]) -> Lexicons:
     sorted_members = [sorted(pairs) for pairs in members.values()]
     begins = np.concatenate([[0], np.cumsum([len(pairs) for pairs in sorted_members])]).astype(np.uint64)
     values = begins[:-1] << np.uint64(16) | np.diff(begins)
-    size = 1 << max(4, int(len(chosen) * 2).bit_length())
-    first, slots = np.zeros((size, 2), dtype=np.uint64), np.zeros((size, 2), dtype=np.uint64)
+    first, slots = _slots(len({int(part[0]) for part in hashes})), _slots(len(chosen))
     flat = np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64)
     _fill(flat, offsets, np.array(list(example), dtype=np.uint64), values, first, slots)
     ranges = [(int(found.offsets[row]), int(found.offsets[row + 1])) for row in chosen]
     by_hash = _sieve({int(part[0]) for part in hashes} | {int(states[k]) for a, b in ranges for k in range(a + 1, b)})
-    by_prefix = set()
+    by_prefix: set[int] = set()
     for row, (word, _) in zip(chosen, ranges, strict=True):
         written = rows[row][1].text.encode()[found.starts[word] : found.ends[word]]
-        letters, prefix = _first_letters(written.decode())
-        if prefix.isascii() and prefix.isalnum():
-            by_prefix.add(int(_prefix_key(np.uint64(int.from_bytes(prefix.encode(), "little")), letters)))
+        letters, prefixes = _prefixes(written.decode())
+        by_prefix |= {int(_prefix_key(np.uint64(int.from_bytes(p.encode(), "little")), letters)) for p in prefixes}
     pairs = np.array([pair for pairs in sorted_members for pair in pairs], dtype=np.int32).reshape(-1, 2)
     sizes = tuple(sum(lexicon in {own for own, _ in each} for each in sorted_members) for lexicon in range(len(lists)))
     tables = PhraseTables(_sieve(by_prefix), by_hash, first, slots, pairs)
     return Lexicons(tuple(lists), languages, tables, tuple(skipped[:100]), sizes)
 
 
+def _slots(keys: int) -> NDArray[np.uint64]:
+    return np.zeros((1 << max(4, (2 * keys).bit_length()), 2), dtype=np.uint64)
+
+
 def _sieve(keys: set[int]) -> NDArray[np.uint64]:
-    """Return a table of bits in which those of the keys are set."""
+    """Return a table of bits in which those of the keys are set, as `_is_in` looks for them."""
     sieve = np.zeros(1 << max(4, (len(keys) * SIEVE_BITS // 64).bit_length()), dtype=np.uint64)
     for key in keys:
-        bit = key & (len(sieve) * 64 - 1)
-        sieve[bit >> 6] |= np.uint64(1 << (bit & 63))
+        sieve[key >> 12 & len(sieve) - 1] |= np.uint64(1 << (key & 63) | 1 << (key >> 6 & 63))
     return sieve
 
 
-def _first_letters(word: str) -> tuple[int, str]:
-    """Return how many letters and digits a word has when it is normalised, and as many of its characters as `PREFIX`.
+def _prefixes(word: str) -> tuple[int, list[str]]:
+    """Return how many letters and digits a word has when it is normalised, and what kernels may read of its first ones.
 
     What else a letter folds to is never sifted: ASCII is all that has to be right here.
     """
     tables = tables_for_kernels()
     folded = "".join(c.casefold() for c in word if not class_of(ord(c), tables) & PUNCTUATION)
     letters = sum(character.isalnum() for character in folded)
-    return letters, folded[: min(letters, PREFIX)]
+    read = min(letters, PREFIX)
+    known = [folded[:size] for size in {*range(1, min(SHORT_PREFIX, read) + 1), read}]
+    return letters, [prefix for prefix in known if prefix.isascii() and prefix.isalnum()]
 
 
 @lru_cache(maxsize=8)
@@ -694,8 +646,6 @@ def make_match_scratch(lexicons: Lexicons | None, longest_words: int) -> MatchSc
         normalised=np.empty(MEMO_SLOTS if longest_words else 0, dtype=np.uint64),
         noted=np.empty(longest_words, dtype=np.int64),
         places=np.empty(longest_words, dtype=np.int64),
-        rest=np.empty(longest_words + 1, dtype=np.int32),
-        gone=np.empty(longest_words + 1, dtype=np.int32),
     )
 
 
