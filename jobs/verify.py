@@ -123,24 +123,11 @@ def _files_there(run: FinishedRun) -> tuple[list[PublishedFile], dict[str, str]]
 
 def _kept_in_corpus(run: FinishedRun) -> list[tuple[str, str, int]]:
     """Of a refresh, the kept documents that are in its corpus: (path in the run, path, size)."""
-    paths = [file.path for file in _listed(run) if file.table == "kept"] if _is_refresh(run) else []
-    infos = run.file_system.get_file_info([_address(run, path) for path in paths]) if paths else []
+    paths = [file.path for file in _listed(run) if file.table == "kept"] if run.is_refresh else []
+    infos = run.file_system.get_file_info([run.address(path) for path in paths]) if paths else []
     return [
         (path, info.path, info.size) for path, info in zip(paths, infos, strict=True) if info.type == pafs.FileType.File
     ]
-
-
-def _address(run: FinishedRun, path: str) -> str:
-    """Where a file of a run is: of a refresh, the kept documents are in the corpus (docs/refresh.md)."""
-    if path.startswith("kept/") and _is_refresh(run):
-        corpus, _, name = run.root.rstrip("/").rpartition("/runs/")
-        return f"{corpus}/documents/snapshot={name}/{path.removeprefix('kept/')}"
-    return f"{run.root}/{path}"
-
-
-def _is_refresh(run: FinishedRun) -> bool:
-    """Whether the kept documents went on into a corpus, whose later versions may have written them anew."""
-    return bool(run.ledger.get("job") == "refresh")
 
 
 def _read_from(file_system: pafs.FileSystem, address: str, offset: int) -> bytes:
@@ -156,7 +143,7 @@ def _table_findings(run: FinishedRun, there: Sequence[PublishedFile], unreadable
         yield Finding(FILES, "the list of files is not the one that the ledger records")
     expected = {file.path: file for file in _listed(run)}
     now = {file.path: file for file in there if file.table != FILES}
-    moved_on = {path for path, file in expected.items() if file.table == "kept" and _is_refresh(run)}
+    moved_on = {path for path, file in expected.items() if file.table == "kept" and run.is_refresh}
     for path in sorted(expected.keys() - now.keys() - unreadable - moved_on):
         yield Finding(path, "missing")
     for path in sorted(now.keys() - expected.keys()):
@@ -193,7 +180,7 @@ def _difference(expected: PublishedFile, now: PublishedFile) -> str:
 def _count_findings(run: FinishedRun, there: Sequence[PublishedFile]) -> Iterator[Finding]:
     totals = run.ledger["totals"]
     for table, names in _COUNTED.items():
-        if table == "kept" and _is_refresh(run):
+        if table == "kept" and run.is_refresh:
             continue
         wanted = sum(totals[name] for name in names)
         rows = sum(file.rows for file in there if file.table == table)
@@ -204,7 +191,7 @@ def _count_findings(run: FinishedRun, there: Sequence[PublishedFile]) -> Iterato
 def _content_findings(run: FinishedRun, there: Sequence[PublishedFile]) -> Iterator[Finding]:
     def problem(file: PublishedFile) -> str | None:
         try:
-            with run.file_system.open_input_file(_address(run, file.path)) as stream:
+            with run.file_system.open_input_file(run.address(file.path)) as stream:
                 whole = pq.ParquetFile(stream, page_checksum_verification=True)
                 rows = sum(batch.num_rows for batch in whole.iter_batches(batch_size=1024, use_threads=False))
         except (pa.ArrowException, OSError) as error:

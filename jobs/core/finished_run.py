@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 from jobs.core.errors import InputContractError, ResourceError
 from jobs.core.files import join_path, parent_and_name, worker_file_system
 from jobs.core.profiles import Profiles, bounds_for
+from jobs.core.published_files import FILES
 from jobs.core.recipe_file import Resolved, resolved_from_dict
 
 LEDGER = "ledger.json"
@@ -60,6 +61,8 @@ class FinishedRun:
 
     def has(self, table: str) -> bool:
         """Whether the run published a table of this name."""
+        if table == "kept" and self.is_refresh:
+            return bool(self._kept_in_corpus)
         info = self.file_system.get_file_info(f"{self.root}/{table}")
         return bool(info.type == pafs.FileType.Directory)
 
@@ -71,7 +74,29 @@ class FinishedRun:
             raise InputContractError(
                 f"{self.path} has no table {name}", next_step="run a recipe whose steps write it, or name another run"
             )
+        if name == "kept" and self.is_refresh:
+            return ds.dataset(self._kept_in_corpus, filesystem=self.file_system, format="parquet")
         return parquet_folder(self.file_system, f"{self.root}/{name}")
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the kept documents have moved on into a corpus (docs/refresh.md)."""
+        return bool(self.ledger.get("job") == "refresh")
+
+    def address(self, path: str) -> str:
+        """Where a file of the run is, given as ``kept/part-00000.parquet``."""
+        if self.is_refresh and path.startswith("kept/"):
+            corpus, _, name = self.root.rpartition("/runs/")
+            return f"{corpus}/documents/snapshot={name}/{path.removeprefix('kept/')}"
+        return f"{self.root}/{path}"
+
+    @functools.cached_property
+    def _kept_in_corpus(self) -> list[str]:
+        """The files of kept documents of a refresh that are there still: later versions may have left them behind."""
+        listed = [row["path"] for batch in self.batches(FILES, ["path"]) for row in batch.to_pylist()]
+        addresses = [self.address(path) for path in sorted(listed) if path.startswith("kept/")]
+        infos = self.file_system.get_file_info(addresses) if addresses else []
+        return [info.path for info in infos if info.type == pafs.FileType.File]
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns; empty where the run has no such table."""

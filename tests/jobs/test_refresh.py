@@ -13,11 +13,13 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 
 from jobs import decontaminate, expire, forget, history, rollback, vacuum, verify
 from jobs import refresh as job
+from jobs.core.finished_run import open_run
 from udfs.reference.shingles import jaccard, shingles
 
 RECIPE = """
@@ -311,6 +313,7 @@ def test_the_run_of_a_refresh_is_verified_with_the_documents_that_went_into_the_
     corpus = small.copy(tmp_path)
     run = str(corpus / "runs" / "r0")
     assert verify.main([run, "--contents"]) == 0
+    assert {row["id"] for row in open_run(run).find("kept", ds.field("id") != "d3")} == ids(corpus) - {"d3"}
     (file,) = [path for path in (corpus / "documents" / "snapshot=r0").glob("*.parquet") if path.stat().st_size][:1]
     file.write_bytes(file.read_bytes()[:-8] + b"damaged.")
     assert verify.main([run]) == 3
