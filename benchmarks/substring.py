@@ -283,16 +283,15 @@ def growth(sizes: list[float]) -> None:
             if place < 2:
                 continue  # the first runs warm up
             own = [stage for stage in stages(spark) if stage["stageId"] not in before]
-            written = [(stage["shuffleWriteRecords"], stage["shuffleWriteBytes"]) for stage in reversed(own)]
-            written = [(records, size_bytes) for records, size_bytes in written if records]
+            written = [stage["shuffleWriteBytes"] for stage in reversed(own) if stage["shuffleWriteBytes"]]
             tokens = facts["tokens"]
             measured.append((size, seconds, busy))
             print(
                 f"{size:6.1f} MB {seconds:6.1f} s {size / seconds / CORES:5.1f} MB/s a core, {busy:5.1f} processor s "
                 f"{size / busy:5.1f} MB/s; {tokens:,} words, {facts['cut_tokens'] / tokens:.2%} cut, "
-                f"{facts['windows_lost']:,} windows lost; pass 1 shuffles 1 row for {tokens / written[0][0]:.1f} "
-                f"words, {written[0][1] / tokens:.2f} bytes a word; "
-                f"all {sum(size_bytes for _, size_bytes in written) / tokens:.2f} bytes a word",
+                f"{facts['windows_lost']:,} windows lost; pass 1 shuffles 1 hash for "
+                f"{tokens / facts['anchors']:.1f} words, {written[0] / tokens:.2f} bytes a word; "
+                f"all {sum(written) / tokens:.2f} bytes a word",
                 flush=True,
             )
     spark.stop()

@@ -8,12 +8,12 @@ earlier occurrence, in the order of `keep`, then in the text. The answer is that
 
 Shuffled, in bytes before compression:
 
-1. *Anchors*: one k-gram of some 13 (length 50), chosen so that equal windows share theirs. 32 for each, reduced in
-   every batch: 2.5 a word. Anchors that occur once are dropped; the rest become a bitmap of at most 64 MB that travels
+1. *Anchors*: one k-gram of some 13 (length 50), chosen so that equal windows share theirs. 8 for each, reduced in
+   every task: 0.6 a word. Anchors that occur once are dropped; the rest become a bitmap of at most 64 MB that travels
    with tasks, 64 bits each up to 8 million, beyond which more and more windows pass that occur once.
 2. *Windows* at surviving anchors, about as many as words in repeated text, are written beside their documents. What
    orders these (`keep`, id, key) is shuffled once for each document with windows. Then chunks of documents ask about
-   each of their digests once: 24 for a question, 24 for an answer, and 32 for every window to meet the answers
+   each of their digests once: 24 for a question, 8 for an answer, and 16 for every window to meet the answers
    (`udfs.window_digests`). Neighbours of one digest (a menu of one word, ``=====``) are one window.
 3. *Pieces*: runs of cut tokens with the place they occur earlier, 60 for each and round. A piece that points at text
    which is cut itself is moved on: in one task up to a million pieces, else in rounds, twice as far every time, so that
@@ -62,13 +62,17 @@ from udfs.tokens import words
 
 PIECE = "start long, end long, period long, target long, final boolean"
 _PIECE_NAMES = ("start", "end", "period", "target", "final")
-WINDOW_WIDTH, CHUNK_WIDTH, QUESTION_WIDTH = 3, 4, 3  # columns of tables of 64-bit integers that travel as one value
+BATCH_ANCHORS = 1 << 20  # that a task gathers before it hands them on: 8 MB
+WINDOW_WIDTH, QUESTION_WIDTH = 3, 3  # columns of tables of 64-bit integers that travel as one value
 CHUNK_WINDOWS = 1 << 18  # of a chunk: 8 MB, unless one document has more
 TASK_WINDOWS = 1 << 19  # of which a task answers questions, on average: 12 MB of them
 TASK_ROWS = 1_000_000  # up to so many documents are sorted, or pieces followed, in one task; with more, in many
 BROADCAST_PIECES = 200_000  # up to so many travel to every task, in some 20 MB; with more, texts are shuffled
-_ANSWERS, _WINDOWS = 0, 1  # rows of one chunk: what it is told, then what it has
+# Tables of digests do not compress, and are read in parts that fit in memory.
+PLAIN = {"compression": "uncompressed", "parquet.enable.dictionary": "false", "parquet.block.size": str(16 << 20)}
 _MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
+_MORE = np.uint64(1)  # the bit of an anchor's hash that says that it occurs more than once
+_QUESTION_BITS = 32
 _CUT_ARROW = pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kept_in", pa.string()), ("text", pa.string())])
 
 
@@ -98,8 +102,8 @@ def find_substrings(documents: DataFrame, step: DedupSubstring, workspace: str) 
     touched, found = _windows(documents, bitmap, run)
     facts |= found
     places = _places(touched, facts["touched_documents"], run)
-    chunks = _chunks(touched, places, facts["touched_documents"], run)
-    pieces, found = _pieces(chunks, facts["window_rows"], run)
+    chunks, tasks = _chunks(touched, places, found, run)
+    pieces, found = _pieces(chunks, tasks, run)
     facts |= found
     final, found = _followed(pieces, facts["pieces"], run)
     facts |= found
@@ -157,42 +161,84 @@ def _ranges_of(cuts: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
 
 def _surviving_anchors(documents: DataFrame, run: _Run) -> tuple[NDArray[np.uint64], dict[str, Any]]:
     """A bitmap of the anchors that occur more than once in the corpus."""
-    scanned = map_in_arrow(
-        documents.select(*_scanned(documents)), _anchor_batches(run.step), "hash long, times long, tokens long"
+    tasks = int(documents.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+    seen = map_in_arrow(
+        documents.select(*_scanned(documents)),
+        _anchor_batches(run.step, tasks, BATCH_ANCHORS),
+        "task int, hashes binary, tokens long",
     )
-    counted = scanned.groupBy("hash").agg(F.sum("times").alias("times"), F.sum("tokens").alias("tokens"))
+    by_hash = seen.repartitionById(tasks, "task").select("hashes", "tokens")
     observed, counts = written(
-        counted.where((F.col("times") > 1) | (F.col("tokens") > 0)),
+        map_in_arrow(by_hash, _repeated_batches, "hash long, tokens long, shuffled long"),
         run.path("anchors"),
         tokens=F.sum("tokens"),
-        anchors=F.count_if(F.col("times") > 1),
+        anchors=F.sum("shuffled"),
+        repeated_anchors=F.count("hash"),
     )
-    survivors = observed.where(F.col("times") > 1).select("hash")
-    return bitmap_of(survivors, counts["anchors"], 64), {
-        "tokens": counts["tokens"],
-        "repeated_anchors": counts["anchors"],
-    }
+    survivors = observed.where(F.col("hash").isNotNull()).select("hash")
+    return bitmap_of(survivors, counts["repeated_anchors"], 64), counts
 
 
-def _anchor_batches(step: DedupSubstring) -> ArrowMap:
+def _anchor_batches(step: DedupSubstring, tasks: int, batch_anchors: int) -> ArrowMap:
+    """Hashes by the task that counts them: one bit of each says whether it occurred more than once already."""
     length, unit = step.length, step.unit
 
+    def rows(parts: list[kernel.Anchors]) -> pa.RecordBatch:
+        hashes = np.concatenate([part.hashes for part in parts]).view(np.uint64) & ~_MORE
+        hashes[np.concatenate([part.times for part in parts]) > 1] |= _MORE
+        hashes = _distinct(np.sort(hashes))
+        offsets = np.searchsorted(_task_of(hashes, tasks), np.arange(tasks + 1))
+        tokens = [None] * (tasks - 1) + [sum(part.tokens for part in parts)]
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.array(np.arange(tasks, dtype=np.int32)),
+                _tables(hashes.view(np.int64).reshape(-1, 1), offsets),
+                pa.array(tokens, pa.int64()),
+            ],
+            names=["task", "hashes", "tokens"],
+        )
+
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held: list[kernel.Anchors] = []
         for batch in batches:
-            found = kernel.anchors(batch.column("text"), length, unit, _seams(batch))
-            # The number of tokens travels with a hash that occurs nowhere else often enough to matter.
-            tokens = np.zeros(len(found.hashes) + 1, dtype=np.int64)
-            tokens[-1] = found.tokens
-            yield pa.RecordBatch.from_arrays(
-                [
-                    pa.array(np.append(found.hashes, 0)),
-                    pa.array(np.append(found.times, 0)),
-                    pa.array(tokens),
-                ],
-                names=["hash", "times", "tokens"],
-            )
+            held.append(kernel.anchors(batch.column("text"), length, unit, _seams(batch)))
+            if sum(len(part.hashes) for part in held) >= batch_anchors:
+                yield rows(held)
+                held = []
+        if held:
+            yield rows(held)
 
     return find
+
+
+def _task_of(hashes: NDArray[np.uint64], tasks: int) -> NDArray[np.int64]:
+    """The task that looks at a hash, by its first bits: ascending with it."""
+    return (((hashes >> np.uint64(40)) * np.uint64(tasks)) >> np.uint64(24)).astype(np.int64)
+
+
+def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sorted hashes, each once, with the bit that says whether it occurred more than once."""
+    if not len(hashes):
+        return hashes
+    ends = np.append(np.flatnonzero((hashes[1:] | _MORE) != (hashes[:-1] | _MORE)), len(hashes) - 1)
+    # The bit is the last one, so of equal hashes one that has it comes last.
+    return hashes[ends] | (np.diff(ends, prepend=-1) > 1)
+
+
+def _repeated_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All occurrences of a hash are in one partition."""
+    tokens, parts = 0, [np.empty(0, dtype=np.uint64)]
+    for batch in batches:
+        tokens += sum(value for value in batch.column("tokens").to_pylist() if value is not None)
+        parts += [np.frombuffer(value.as_buffer(), dtype=np.uint64) for value in batch.column("hashes")]
+    shuffled = np.sort(np.concatenate(parts))
+    hashes = _distinct(shuffled)
+    repeated = pa.array(hashes[hashes & _MORE != 0].view(np.int64))
+    none = pa.nulls(len(repeated), pa.int64())
+    # One row more, without a hash, for the counts.
+    columns = [pa.concat_arrays([repeated, pa.nulls(1, pa.int64())])]
+    columns += [pa.concat_arrays([none, pa.array([count], pa.int64())]) for count in (tokens, len(shuffled))]
+    yield pa.RecordBatch.from_arrays(columns, names=["hash", "tokens", "shuffled"])
 
 
 # ------------------------------------------------------------------------------------------------------------- windows
@@ -209,6 +255,7 @@ def _windows(documents: DataFrame, bitmap: NDArray[np.uint64], run: _Run) -> tup
     return written(
         map_in_arrow(narrow, _window_batches(run.step, carried, bitmap), schema),
         run.path("windows"),
+        PLAIN,
         touched_documents=F.count(F.lit(1)),
         window_rows=F.expr(f"sum(octet_length(windows)) div {8 * WINDOW_WIDTH}"),
     )
@@ -291,18 +338,25 @@ def _numbered(ordered: DataFrame) -> DataFrame:
 # -------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _chunks(touched: DataFrame, places: DataFrame, count: int, run: _Run) -> DataFrame:
-    """(chunk, windows): windows of some documents, tables of (first, second, address, run)."""
+def _chunks(touched: DataFrame, places: DataFrame, counts: dict[str, Any], run: _Run) -> tuple[DataFrame, int]:
+    """Windows of some documents and what they ask, and the number of tasks that answer.
+
+    (chunk, questions, sizes: how many of them for each task, windows: tables of (address, run · 2³² + question)).
+    """
+    tasks = 1 + int(counts["window_rows"]) // TASK_WINDOWS
     order = places.select("number", "place")
     placed = touched.select("number", "windows").join(
-        F.broadcast(order) if count <= TASK_ROWS else order, on="number", how="inner"
+        F.broadcast(order) if counts["touched_documents"] <= TASK_ROWS else order, on="number", how="inner"
     )
-    joined = _chunk_batches(CHUNK_WINDOWS)
-    chunks = map_in_arrow(placed.select("place", "windows"), joined, "chunk long, windows binary")
-    return written(chunks, run.path("chunks"))[0]
+    chunks = map_in_arrow(
+        placed.select("place", "windows"),
+        _chunk_batches(tasks, CHUNK_WINDOWS),
+        "chunk long, questions binary, sizes array<long>, windows binary",
+    )
+    return written(chunks, run.path("chunks"), PLAIN)[0], tasks
 
 
-def _chunk_batches(chunk_windows: int) -> ArrowMap:
+def _chunk_batches(tasks: int, chunk_windows: int) -> ArrowMap:
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         chunk = _number_of_task() << 40
         for batch in batches:
@@ -314,27 +368,52 @@ def _chunk_batches(chunk_windows: int) -> ArrowMap:
             at = np.repeat(np.asarray(batch.column("place")) << POSITION_BITS, np.diff(ends, prepend=0))
             at += rows[:, 2] & ((1 << POSITION_BITS) - 1)
             last = np.append(np.diff((ends - 1) // chunk_windows) > 0, True)  # documents after which a chunk ends
-            tables = _tables(np.column_stack((rows[:, :2], at, rows[:, 2] >> POSITION_BITS)), np.append(0, ends[last]))
-            numbers = pa.array(np.arange(chunk, chunk + len(tables), dtype=np.int64))
-            chunk += len(tables)
-            yield pa.RecordBatch.from_arrays([numbers, tables], names=["chunk", "windows"])
+            begin = 0
+            for end in ends[last].tolist():
+                yield _chunk(chunk, rows[begin:end, :2], at[begin:end], rows[begin:end, 2] >> POSITION_BITS, tasks)
+                begin = end
+                chunk += 1
 
     return join
 
 
-def _pieces(chunks: DataFrame, window_rows: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
+def _chunk(
+    chunk: int, digests: NDArray[np.int64], at: NDArray[np.int64], runs: NDArray[np.int64], tasks: int
+) -> pa.RecordBatch:
+    questions, numbers = window_digests.ask(digests, at, runs)
+    task = _task_of(questions[:, 0].view(np.uint64), tasks)
+    order = np.argsort(task, kind="stable")
+    moved = np.empty_like(order)
+    moved[order] = np.arange(len(order))
+    windows = np.column_stack((at, (runs << _QUESTION_BITS) | moved[numbers]))
+    sizes = np.bincount(task, minlength=tasks)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([chunk], pa.int64()),
+            _tables(questions[order], np.array([0, len(questions)])),
+            pa.array([sizes], pa.list_(pa.int64())),
+            _tables(windows, np.array([0, len(windows)])),
+        ],
+        names=["chunk", "questions", "sizes", "windows"],
+    )
+
+
+def _pieces(chunks: DataFrame, tasks: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """What is cut, and where each piece of it occurs earlier."""
-    tasks = 1 + window_rows // TASK_WINDOWS
-    questions = map_in_arrow(chunks, _question_batches(tasks), "task int, chunk long, rows binary")
+    questions = map_in_arrow(
+        chunks.select("chunk", "questions", "sizes"), _question_batches, "task int, chunk long, rows binary"
+    )
     answers = map_in_arrow(
-        questions.repartitionById(tasks, "task").select("chunk", "rows"), _answer_batches, "chunk long, rows binary"
+        questions.repartitionById(tasks, "task"), _answer_batches, "chunk long, part int, rows binary"
     )
-    rows = answers.withColumn("kind", F.lit(_ANSWERS)).unionByName(
-        chunks.select("chunk", F.col("windows").alias("rows"), F.lit(_WINDOWS).alias("kind"))
-    )
-    by_chunk = rows.repartition(tasks, "chunk").sortWithinPartitions("chunk", "kind").select("kind", "rows")
+    windows = chunks.select("chunk", F.lit(tasks).alias("part"), F.col("windows").alias("rows"))
+    by_chunk = answers.unionByName(windows).repartition(tasks, "chunk").sortWithinPartitions("chunk", "part")
     pieces, counts = written(
-        map_in_arrow(by_chunk, _piece_batches(run.step.length), f"{PIECE}, lost long, repeated long"),
+        map_in_arrow(
+            by_chunk.select("part", "rows"),
+            _piece_batches(tasks, run.step.length),
+            f"{PIECE}, lost long, repeated long",
+        ),
         run.path("pieces-0"),
         repeated_windows=F.sum("repeated"),
         windows_lost=F.sum("lost"),
@@ -344,61 +423,59 @@ def _pieces(chunks: DataFrame, window_rows: int, run: _Run) -> tuple[DataFrame, 
     return pieces.where(F.col("start").isNotNull()).select(*_PIECE_NAMES), counts
 
 
-def _question_batches(tasks: int) -> ArrowMap:
-    def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for chunk, value in zip(batch.column("chunk"), batch.column("windows"), strict=True):
-                questions = window_digests.ask(_table(value, CHUNK_WIDTH))
-                # Equal digests meet: the task goes by the digest.
-                task = ((questions[:, 1].view(np.uint64) >> np.uint64(40)) * np.uint64(tasks)) >> np.uint64(24)
-                order = np.argsort(task, kind="stable")
-                offsets = np.searchsorted(task[order], np.arange(tasks + 1, dtype=np.uint64))
-                columns = [
-                    pa.array(np.arange(tasks, dtype=np.int32)),
-                    pa.array(np.full(tasks, chunk.as_py(), dtype=np.int64)),
-                    _tables(questions[order], offsets),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, names=["task", "chunk", "rows"])
-
-    return ask
+def _question_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Questions of a chunk, a row for each task: equal digests meet, since the task goes by the digest."""
+    for batch in batches:
+        for chunk, questions, sizes in zip(*(batch.column(name) for name in batch.schema.names), strict=True):
+            offsets = np.cumsum([0, *sizes.as_py()])
+            yield pa.RecordBatch.from_arrays(
+                [
+                    pa.array(np.arange(len(offsets) - 1, dtype=np.int32)),
+                    pa.array(np.full(len(offsets) - 1, chunk.as_py(), dtype=np.int64)),
+                    _tables(_table(questions, QUESTION_WIDTH), offsets),
+                ],
+                names=["task", "chunk", "rows"],
+            )
 
 
 def _answer_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All questions about a digest are in one partition, one for each chunk that has it; it answers all of them."""
     asked = [
-        (batch.column("chunk"), [_table(value, QUESTION_WIDTH) for value in batch.column("rows")]) for batch in batches
+        (batch.column("chunk"), batch.column("task"), [_table(value, QUESTION_WIDTH) for value in batch.column("rows")])
+        for batch in batches
     ]
     if not asked:
         return
-    questions = np.concatenate([table for _, tables in asked for table in tables])
-    earliest = window_digests.earliest(questions)
+    earliest = window_digests.earliest(np.concatenate([table for *_, tables in asked for table in tables]))
     begin = 0
-    for chunks, tables in asked:
-        ends = begin + np.cumsum([len(table) for table in tables], dtype=np.int64)
-        answered = np.column_stack((questions[begin : ends[-1], :2], earliest[begin : ends[-1]]))
-        known = answered[:, 2] >= 0
-        offsets = np.append(0, np.cumsum(known))[np.append(0, ends - begin)]
-        begin = int(ends[-1])
-        yield pa.RecordBatch.from_arrays([chunks, _tables(answered[known], offsets)], names=["chunk", "rows"])
+    for chunk, task, tables in asked:
+        offsets = begin + np.cumsum([0, *(len(table) for table in tables)])
+        begin = int(offsets[-1])
+        answers = _tables(earliest[offsets[0] : begin].reshape(-1, 1), offsets - offsets[0])
+        yield pa.RecordBatch.from_arrays([chunk, task, answers], names=["chunk", "part", "rows"])
 
 
-def _piece_batches(length: int) -> ArrowMap:
+def _piece_batches(tasks: int, length: int) -> ArrowMap:
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         answers: list[NDArray[np.int64]] = []
         for batch in batches:
-            for kind, value in zip(batch.column("kind").to_pylist(), batch.column("rows"), strict=True):
-                if kind == _ANSWERS:
-                    answers.append(_table(value, QUESTION_WIDTH))
+            for part, value in zip(batch.column("part").to_pylist(), batch.column("rows"), strict=True):
+                if part < tasks:
+                    answers.append(_table(value, 1))
                     continue
-                known = np.concatenate(answers) if answers else np.empty((0, QUESTION_WIDTH), dtype=np.int64)
-                yield _pieces_of_chunk(_table(value, CHUNK_WIDTH), known, length)
+                yield _pieces_of_chunk(_table(value, 2), np.concatenate(answers)[:, 0], length)
                 answers = []
 
     return find
 
 
-def _pieces_of_chunk(windows: NDArray[np.int64], answers: NDArray[np.int64], length: int) -> pa.RecordBatch:
-    repeated = window_digests.repeats(windows, answers)
+def _pieces_of_chunk(windows: NDArray[np.int64], first_of: NDArray[np.int64], length: int) -> pa.RecordBatch:
+    at, runs, numbers = (
+        windows[:, 0].copy(),
+        windows[:, 1] >> _QUESTION_BITS,
+        windows[:, 1] & ((1 << _QUESTION_BITS) - 1),
+    )
+    repeated = window_digests.repeats(at, runs, numbers, first_of)
     found, lost = kernel.cut(*repeated, length)
     facts = {"lost": lost, "repeated": int(repeated.runs.sum())}
     # One row more, without a piece, for the counts.

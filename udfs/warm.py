@@ -152,10 +152,8 @@ def _warm_substrings() -> None:
     place = np.ones(1, dtype=np.int64)
     pieces, _ = cut(place, place, place - 1, place - 1, 2)
     follow(pieces, pieces)
-    windows_of_chunk = np.ones((2, 4), dtype=np.int64)
-    questions = ask(windows_of_chunk)
-    earliest(questions)
-    repeats(windows_of_chunk, questions)
+    questions, numbers = ask(np.ones((1, 2), dtype=np.int64), place, place)
+    repeats(place, place, numbers, earliest(questions))
 
 
 WARMERS: Mapping[str, Callable[[], None]] = {

@@ -6,13 +6,10 @@ all, if there is more than one occurrence; the chunk then knows of every window 
 that occurs a million times is one question and one answer for each chunk, whoever answers holds no more than that, and
 nobody sorts windows.
 
-Tables of 64-bit integers, a row for each:
-
-    windows   [rows, 4]: both halves of the digest, address, number of windows at consecutive addresses that are equal
-    questions [rows, 3]: both halves, smallest address; its complement where the digest occurs more than once already
-    answers   [rows, 3]: both halves, smallest address of all
-
-Digests and addresses are those of `udfs.substrings`.
+A chunk numbers its questions, and a window is (address, run, number of the question): so digests travel once. Questions
+are a table of 64-bit integers, [questions, 3]: both halves of the digest, and the smallest address, or its complement
+where the digest occurs more than once already. Digests and addresses are those of `udfs.substrings`; a run is a number
+of equal windows at consecutive addresses.
 """
 
 # mypy: allow-untyped-defs
@@ -57,29 +54,36 @@ def _slot_of(slots, known, first, second):
 
 
 @njit(cache=True, nogil=True)
-def _ask(windows, questions):
-    """Fill the questions; return their number."""
-    slots = _slots(len(windows))
+def _ask(digests, at, runs, questions, numbers):
+    """Fill the questions, and the number of each window's; return how many there are."""
+    slots = _slots(len(digests))
     count = 0
-    for row in range(len(windows)):
-        slot = _slot_of(slots, questions, windows[row, 0], windows[row, 1])
+    for row in range(len(digests)):
+        slot = _slot_of(slots, questions, digests[row, 0], digests[row, 1])
         place = slots[slot]
         if place < 0:
-            slots[slot] = count
-            questions[count, 0], questions[count, 1] = windows[row, 0], windows[row, 1]
-            questions[count, 2] = ~windows[row, 2] if windows[row, 3] > 1 else windows[row, 2]
+            place = slots[slot] = count
+            questions[count, 0], questions[count, 1] = digests[row, 0], digests[row, 1]
+            questions[count, 2] = ~at[row] if runs[row] > 1 else at[row]
             count += 1
         else:
             before = questions[place, 2]
-            questions[place, 2] = ~min(windows[row, 2], ~before if before < 0 else before)
+            questions[place, 2] = ~min(at[row], ~before if before < 0 else before)
+        numbers[row] = place
     return count
 
 
-def ask(windows: Rows) -> Rows:
-    """Return the questions of a chunk, each digest once, in the order in which they occur."""
-    windows = np.array(windows, dtype=np.int64)  # tables that were read are read-only: another signature to compile
-    questions = np.empty((len(windows), 3), dtype=np.int64)
-    return questions[: _ask(windows, questions)]
+def ask(digests: Rows, at: Rows, runs: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """Return the questions of a chunk, each digest once, and for every window the number of its question.
+
+    Args:
+        digests: [windows, 2] both halves.
+        at: [windows] address.
+        runs: [windows] equal ones at consecutive addresses.
+    """
+    digests = np.ascontiguousarray(digests)
+    questions, numbers = np.empty((len(digests), 3), dtype=np.int64), np.empty(len(digests), dtype=np.int64)
+    return questions[: _ask(digests, at, runs, questions, numbers)], numbers
 
 
 @njit(cache=True, nogil=True)
@@ -112,33 +116,31 @@ def earliest(questions: Rows) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _repeats(windows, answers, at, runs, firsts, previous):
-    """Fill in the windows that are answered; return their number."""
-    slots = _slots(len(answers))
-    for row in range(len(answers)):
-        slots[_slot_of(slots, answers, answers[row, 0], answers[row, 1])] = row
-    last = np.full(len(answers), -1, dtype=np.int64)  # address of each digest's last occurrence
+def _repeats(at, runs, numbers, first_of, rows, previous):
+    """Fill in which windows occur more than once, and the last occurrence before; return their number."""
+    last = np.full(len(first_of), -1, dtype=np.int64)  # address of each question's last occurrence
     count = 0
-    for row in range(len(windows)):
-        place = slots[_slot_of(slots, answers, windows[row, 0], windows[row, 1])]
-        if place < 0:
+    for row in range(len(at)):
+        number = numbers[row]
+        if first_of[number] < 0:
             continue
-        at[count], runs[count], firsts[count] = windows[row, 2], windows[row, 3], answers[place, 2]
-        same_document = last[place] >= 0 and last[place] >> POSITION_BITS == at[count] >> POSITION_BITS
-        previous[count] = last[place] if same_document else -1
-        last[place] = at[count] + runs[count] - 1
+        same_document = last[number] >= 0 and last[number] >> POSITION_BITS == at[row] >> POSITION_BITS
+        rows[count], previous[count] = row, last[number] if same_document else -1
+        last[number] = at[row] + runs[row] - 1
         count += 1
     return count
 
 
-def repeats(windows: Rows, answers: Rows) -> Repeats:
-    """Return the windows of a chunk that occur more than once, by the answers that it got.
+def repeats(at: Rows, runs: Rows, numbers: Rows, first_of: Rows) -> Repeats:
+    """Return the windows of a chunk that occur more than once, by the answers to its questions.
 
     Args:
-        windows: The chunk's windows, those of a document one after another by address.
-        answers: One for each of their digests that occurs more than once.
+        at: [windows] address; those of a document one after another, ascending.
+        runs: [windows] equal ones at consecutive addresses.
+        numbers: [windows] of the questions.
+        first_of: [questions] what `earliest` says.
     """
-    windows, answers = np.array(windows, dtype=np.int64), np.array(answers, dtype=np.int64)
-    columns = tuple(np.empty(len(windows), dtype=np.int64) for _ in range(4))
-    count = _repeats(windows, answers, *columns)
-    return Repeats._make(column[:count] for column in columns)
+    rows, previous = np.empty(len(at), dtype=np.int64), np.empty(len(at), dtype=np.int64)
+    count = _repeats(at, runs, numbers, first_of, rows, previous)
+    rows = rows[:count]
+    return Repeats(at[rows], runs[rows], first_of[numbers[rows]], previous[:count])

@@ -7,7 +7,7 @@ every engine and locale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +114,10 @@ def cluster_name(scope: Column, key: Column) -> Column:
 # --------------------------------------------------------------------------------------------------------- lineage cuts
 
 
-def written(frame: DataFrame, path: str, **observed: Column) -> tuple[DataFrame, dict[str, Any]]:
-    """Write a frame to Parquet and return it as read back, with what was observed on the way.
+def written(
+    frame: DataFrame, path: str, options: Mapping[str, str] | None = None, **observed: Column
+) -> tuple[DataFrame, dict[str, Any]]:
+    """Write a frame to Parquet and return it as read back, with what was observed on the way; `options` of the writer.
 
     This cuts the lineage in a way that survives the loss of every executor, and that a person can look at.
     """
@@ -124,7 +126,8 @@ def written(frame: DataFrame, path: str, **observed: Column) -> tuple[DataFrame,
     rows = (
         frame.observe(observation, *[value.alias(name) for name, value in observed.items()]) if observation else frame
     )
-    rows.write.mode("overwrite").option("compression", SCRATCH_COMPRESSION).parquet(path)
+    chosen = {"compression": SCRATCH_COMPRESSION, **(options or {})}
+    rows.write.mode("overwrite").options(**chosen).parquet(path)
     if observation:
         counts = {name: value or 0 for name, value in observation.get.items()}
     return frame.sparkSession.read.schema(frame.schema).parquet(path), counts

@@ -31,43 +31,44 @@ def chunks(draw: st.DrawFn) -> list[list[plain.Row]]:
     return made
 
 
-def table(rows: list[plain.Row], width: int) -> np.ndarray:
-    return np.array(rows, dtype=np.int64).reshape(-1, width)
+def columns_of(part: list[plain.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = np.array(part, dtype=np.int64).reshape(-1, 4)
+    return rows[:, :2], rows[:, 2].copy(), rows[:, 3].copy()
 
 
 @given(parts=chunks())
 def test_questions_answers_and_repeats_are_those_of_the_plain_definition(parts: list[list[plain.Row]]) -> None:
-    questions = [ask(table(part, 4)) for part in parts]
-    for part, asked in zip(parts, questions, strict=True):
-        assert [tuple(row) for row in asked.tolist()] == plain.ask(part)
-    everything = np.concatenate(questions)
+    asked = [ask(*columns_of(part)) for part in parts]
+    for part, (questions, numbers) in zip(parts, asked, strict=True):
+        expected = plain.ask([row[:2] for row in part], [row[2] for row in part], [row[3] for row in part])
+        assert ([tuple(row) for row in questions.tolist()], numbers.tolist()) == expected
+    everything = np.concatenate([questions for questions, _ in asked])
     told = earliest(everything)
     assert told.tolist() == plain.earliest([tuple(row) for row in everything.tolist()])
-    ends = np.cumsum([len(asked) for asked in questions])
-    for part, asked, known in zip(parts, questions, np.split(told, ends[:-1]), strict=True):
-        answers = np.column_stack((asked[:, :2], known))[known >= 0]
-        found = repeats(table(part, 4), answers)
-        expected = plain.repeats(part, [tuple(row) for row in answers.tolist()], POSITION_BITS)
-        assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
+    ends = np.cumsum([len(questions) for questions, _ in asked])
+    for part, (_, numbers), first_of in zip(parts, asked, np.split(told, ends[:-1]), strict=True):
+        _, at, runs = columns_of(part)
+        found = repeats(at, runs, numbers, first_of)
+        assert list(zip(*(column.tolist() for column in found), strict=True)) == plain.repeats(
+            at.tolist(), runs.tolist(), numbers.tolist(), first_of.tolist(), POSITION_BITS
+        )
 
 
 @given(parts=chunks())
-def test_a_window_is_found_if_and_only_if_its_digest_occurs_more_than_once_in_the_corpus(
+def test_a_digest_is_answered_if_and_only_if_it_occurs_more_than_once_in_the_corpus(
     parts: list[list[plain.Row]],
 ) -> None:
-    windows = [(row[:2], row[2] + shift) for part in parts for row in part for shift in range(row[3])]
     places: dict[plain.Row, list[int]] = {}
-    for digest, at in windows:
-        places.setdefault(digest, []).append(at)
-    questions = np.concatenate([ask(table(part, 4)) for part in parts])
+    for first, second, at, run in (row for part in parts for row in part):
+        places.setdefault((first, second), []).extend(range(at, at + run))
+    questions = np.concatenate([ask(*columns_of(part))[0] for part in parts])
     told = earliest(questions)
     answers = {tuple(row[:2]): at for row, at in zip(questions.tolist(), told.tolist(), strict=True) if at >= 0}
     assert answers == {digest: min(at) for digest, at in places.items() if len(at) > 1}
 
 
 def test_a_digest_that_occurs_a_million_times_is_one_question() -> None:
-    rows = np.ones((1_000_000, 4), dtype=np.int64)
-    rows[:, 2] = np.arange(1_000_000)[::-1] << POSITION_BITS
-    asked = ask(rows)
-    assert asked.tolist() == [[1, 1, ~0]]
-    assert len(repeats(rows, np.array([[1, 1, 0]])).at) == 1_000_000
+    at = np.arange(1_000_000)[::-1] << POSITION_BITS
+    questions, numbers = ask(np.ones((len(at), 2), dtype=np.int64), at, np.ones_like(at))
+    assert questions.tolist() == [[1, 1, ~0]]
+    assert len(repeats(at, np.ones_like(at), numbers, np.array([0])).at) == len(at)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 Row = tuple[int, ...]
 
 
-def ask(windows: Sequence[Row]) -> list[Row]:
-    """Return each digest once, with its smallest address, or the complement of that where it occurs more than once."""
+def ask(digests: Sequence[Row], at: Sequence[int], runs: Sequence[int]) -> tuple[list[Row], list[int]]:
+    """Return each digest once, with its smallest address, or the complement of that where it occurs more than once; and
+    the number of each window's question."""
     addresses: dict[Row, list[int]] = {}
-    for first, second, at, run in windows:
-        addresses.setdefault((first, second), []).extend([at, at + 1] if run > 1 else [at])
-    return [(*digest, ~min(at) if len(at) > 1 else at[0]) for digest, at in addresses.items()]
+    for digest, address, run in zip(digests, at, runs, strict=True):
+        addresses.setdefault(digest, []).extend([address, address + 1] if run > 1 else [address])
+    numbers = {digest: number for number, digest in enumerate(addresses)}
+    questions = [(*digest, ~min(of) if len(of) > 1 else of[0]) for digest, of in addresses.items()]
+    return questions, [numbers[digest] for digest in digests]
 
 
 def earliest(questions: Sequence[Row]) -> list[int]:
@@ -23,16 +26,17 @@ def earliest(questions: Sequence[Row]) -> list[int]:
     return [min(at) if len(at := addresses[first, second]) > 1 else -1 for first, second, _ in questions]
 
 
-def repeats(windows: Sequence[Row], answers: Sequence[Row], position_bits: int) -> list[Row]:
+def repeats(
+    at: Sequence[int], runs: Sequence[int], numbers: Sequence[int], first_of: Sequence[int], position_bits: int
+) -> list[Row]:
     """Return (address, run, first address, address of the last occurrence before in the same document or -1)."""
-    firsts = {(first, second): at for first, second, at in answers}
     found: list[Row] = []
-    for place, (first, second, at, run) in enumerate(windows):
-        if (first, second) in firsts:
+    for place, number in enumerate(numbers):
+        if first_of[number] >= 0:
             before = [
-                other[2] + other[3] - 1
-                for other in windows[:place]
-                if other[:2] == (first, second) and other[2] >> position_bits == at >> position_bits
+                at[other] + runs[other] - 1
+                for other in range(place)
+                if numbers[other] == number and at[other] >> position_bits == at[place] >> position_bits
             ]
-            found.append((at, run, firsts[first, second], before[-1] if before else -1))
+            found.append((at[place], runs[place], first_of[number], before[-1] if before else -1))
     return found
