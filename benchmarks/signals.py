@@ -1,6 +1,8 @@
 """How fast signals are measured: kernels and the filter job, beside datatrove, dolma and a plain pass of Spark.
 
-    python benchmarks/signals.py [CORPUS] [--repeats 5] [--slice-mb 2] [--only kernel|job|growth] [--json FILE]
+    python benchmarks/signals.py [CORPUS] [--repeats 5] [--slice-mb 2] [--times 4] [--only PART] [--json FILE]
+
+PART is kernel, job or growth.
 
 CORPUS is a folder of ``*.jsonl.gz`` with ``{id, text}`` (default ../shared/data/corpus/benchmark beside the checkout);
 it is written once as one Parquet file that everything reads. Everything runs on one core (Linux: the process and its
@@ -8,10 +10,11 @@ children are pinned to it), in one go. MB are 10⁶ bytes of UTF-8 text; a speed
 seconds (Python, JVM and workers together) stand beside it; medians of the repeats after one run to warm up.
 
 *Kernel*: all Gopher quality and repetition signals of texts in memory. *Job*: ``winnow run`` with Gopher's rules of
-both steps, Parquet to Parquet: kept and removed documents, reasons, signals and the ledger. *Plain pass*: Spark reads
-the same file and writes it again. The tools run in environments of their own (`peers`): datatrove as it is shipped and
-with ``str.split`` for a tokeniser, on the first documents of the same file (``--slice-mb``, tenfold for ``str.split``),
-because they are slow.
+both steps, Parquet to Parquet: kept and removed documents, reasons, signals, the ledger and the report. *Plain pass*:
+Spark reads the same files and writes them again. Both are measured on the corpus and on ``--times`` copies of it, since
+a run has costs that do not grow with its input (planning, compiling, the report). The tools run in environments of
+their own (`peers`): datatrove as it is shipped and with ``str.split`` for a tokeniser, on the first documents of the
+same file (``--slice-mb``, tenfold for ``str.split``), because they are slow.
 """
 
 from __future__ import annotations
@@ -198,34 +201,50 @@ def exponent(seconds: Sequence[float]) -> float:
 # Jobs -------------------------------------------------------------------------------------------------------------
 
 
-def jobs(source: Path, texts: list[str], slice_mb: float, repeats: int) -> dict[str, Timing]:
-    from jobs import pipeline
+def copies(source: Path, times: int) -> Path:
+    """Return a folder that holds the file so many times."""
+    folder = WORK / f"input-{times}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number in range(times):
+        os.link(source, folder / f"{number}.parquet")
+    return folder
+
+
+def jobs(source: Path, texts: list[str], slice_mb: float, repeats: int, times: int) -> dict[str, Timing]:
     from jobs.core.session import build_session
 
-    recipe = WORK / "benchmark.yaml"
-    recipe.write_text(RECIPE)
     spark = build_session("signals benchmark", master="local[1]")
-    output = WORK / "output"
+    found = {}
+    for factor in sorted({1, times}):
+        folder, size = copies(source, factor), factor * megabytes(texts)
+        output = WORK / "output"
 
-    def plain() -> None:
-        spark.read.parquet(str(source)).write.mode("overwrite").parquet(str(output))
+        def plain(folder: Path = folder, output: Path = output) -> None:
+            spark.read.parquet(str(folder)).write.mode("overwrite").parquet(str(output))
 
-    def job() -> None:
-        shutil.rmtree(output, ignore_errors=True)
-        said = io.StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
-            code = pipeline.main(["--recipe", str(recipe), "--input", str(source), "--output", str(output)])
-        if code:
-            sys.exit(said.getvalue())
-
-    size = megabytes(texts)
-    found = {"plain pass": median(size, timed(plain, repeats)), "job": median(size, timed(job, repeats))}
-    ledger = json.loads((output / "ledger.json").read_text())
-    assert ledger["totals"]["read"] == len(texts)
+        found[f"plain pass, {factor}×"] = median(size, timed(plain, repeats))
+        found[f"job, {factor}×"] = median(size, timed(lambda folder=folder: run_job(folder), repeats))
+        ledger = json.loads((WORK / "output" / "ledger.json").read_text())
+        assert ledger["totals"]["read"] == factor * len(texts)
     spark.stop()
     found["datatrove job"] = pipeline_of_datatrove(texts, slice_mb, repeats)
     found["datatrove job, str.split"] = pipeline_of_datatrove(texts, 10 * slice_mb, repeats, "split")
     return found
+
+
+def run_job(source: Path) -> None:
+    """``winnow run`` on a folder, in the session that there is."""
+    from jobs import pipeline
+
+    recipe, output = WORK / "benchmark.yaml", WORK / "output"
+    recipe.write_text(RECIPE)
+    shutil.rmtree(output, ignore_errors=True)
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = pipeline.main(["--recipe", str(recipe), "--input", str(source), "--output", str(output)])
+    if code:
+        sys.exit(said.getvalue())
 
 
 def pipeline_of_datatrove(texts: list[str], slice_mb: float, repeats: int, *options: str) -> Timing:
@@ -250,10 +269,16 @@ NAMES = {
     "datatrove kernel, str.split": "the same with `str.split` as its tokeniser",
     "dolma kernel": "dolma 1.2.1 `gopher_v1`, text in memory",
     "plain pass": "Spark reads and writes the Parquet, nothing else",
-    "job": "Winnow, Parquet → kept and removed Parquet",
+    "job": "`winnow run`, Parquet → kept and removed Parquet, signals, report",
     "datatrove job": "datatrove 0.10.1, Parquet → Parquet",
     "datatrove job, str.split": "the same with `str.split` as its tokeniser",
 }
+
+
+def named(name: str) -> str:
+    """The name of a row of the table; of a job, with the size of its input."""
+    kind, _, factor = name.partition(", ")
+    return NAMES.get(name) or f"{NAMES[kind]}, corpus {factor}"
 
 
 def report(found: dict[str, Timing], factors: dict[str, list[float]]) -> None:
@@ -261,16 +286,12 @@ def report(found: dict[str, Timing], factors: dict[str, list[float]]) -> None:
         print("| Gopher quality and repetition on one core | MB/s | CPU s per 100 MB | text |")
         print("|---|--:|--:|--:|")
         for name, timing in found.items():
-            print(f"| {NAMES[name]} | {timing.speed:.3g} | {100 / timing.cpu_speed:.3g} | {timing.megabytes:.1f} MB |")
+            print(f"| {named(name)} | {timing.speed:.3g} | {100 / timing.cpu_speed:.3g} | {timing.megabytes:.1f} MB |")
         print()
-    for ours, theirs in (
-        ("kernel", "datatrove kernel"),
-        ("kernel", "datatrove kernel, str.split"),
-        ("kernel", "dolma kernel"),
-        ("job", "datatrove job"),
-        ("job", "datatrove job, str.split"),
-        ("job", "plain pass"),
-    ):
+    pairs = [("kernel", "datatrove kernel"), ("kernel", "datatrove kernel, str.split"), ("kernel", "dolma kernel")]
+    for job in (name for name in found if name.startswith("job, ")):
+        pairs += [(job, "datatrove job"), (job, "datatrove job, str.split"), (job, job.replace("job", "plain pass"))]
+    for ours, theirs in pairs:
         if ours in found and theirs in found:
             wall = found[ours].speed / found[theirs].speed
             cpu = found[ours].cpu_speed / found[theirs].cpu_speed
@@ -287,6 +308,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--slice-mb", type=float, default=2.0)
+    parser.add_argument("--times", type=int, default=4, help="copies of the corpus in the larger input of the jobs")
     parser.add_argument("--only", choices=["kernel", "job", "growth"])
     parser.add_argument("--json", type=Path, help="write the medians to this file")
     given = parser.parse_args()
@@ -302,7 +324,7 @@ def main() -> None:
     if given.only in (None, "growth"):
         factors = growth(texts, given.repeats)
     if given.only in (None, "job"):
-        found |= jobs(source, texts, given.slice_mb, given.repeats)
+        found |= jobs(source, texts, given.slice_mb, given.repeats, given.times)
     report(found, factors)
     if given.json:
         medians = {name: {**vars(timing), "speed": timing.speed} for name, timing in found.items()}

@@ -270,7 +270,9 @@ def _read_parquet(
 
     raw_text = taken(fields.text, "string")
     text = F.make_valid_utf8(raw_text)
-    too_large = F.coalesce(F.char_length(text) > limits.max_document_chars, F.lit(False))
+    # A text has at most as many characters as bytes: only a long one is counted.
+    long = F.octet_length(text) > limits.max_document_chars
+    too_large = F.coalesce(long & (F.char_length(text) > limits.max_document_chars), F.lit(False))
     is_ours = columns.get("key") in ("binary", "fixed_size_binary[16]")  # a table that Winnow wrote
     language = fields.language or ("language" if is_ours else None)
     used = {getattr(fields, role) for role in vars(fields)} | {language, "metadata"}

@@ -18,6 +18,7 @@ OWN_WORD_RANGES = (
     (0x1000, 0x109F),
     (0x1780, 0x17FF),
 )
+FIRST_OWN_WORD = chr(min(first for first, _ in OWN_WORD_RANGES))
 MODULUS = 1 << 64
 
 
@@ -31,6 +32,8 @@ class Word(NamedTuple):
 
 def is_own_word(character: str) -> bool:
     """Say whether a character is a letter that is a word of its own."""
+    if character < FIRST_OWN_WORD:  # most characters: this runs over whole documents of a report
+        return False
     return is_letter(character) and any(first <= ord(character) <= last for first, last in OWN_WORD_RANGES)
 
 
