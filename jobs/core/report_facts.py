@@ -26,7 +26,7 @@ from jobs.core.rule_names import RULES
 from udfs.token_counts import CharacterRatios
 
 MOST_ROWS = 2_000_000  # of a table without texts
-MOST_TEXT_ROWS = 20_000  # of a table whose texts are read for the token estimate
+TEXT_ROWS = 5_000  # of a table whose texts are counted for the token estimate, out of the row groups that hold so many
 MOST_URLS = 300_000
 MOST_NAMES = 100_000  # domains held while counting
 EXAMPLES = 3  # removed documents shown for each rule
@@ -586,7 +586,8 @@ def _tokens(run: FinishedRun, totals: Mapping[tuple[Group, str], int]) -> Corpus
         tallies.add_totals(group, totals[group, "documents"], totals[group, "text_bytes"])
     for table in ("kept", "removed"):
         if run.has(table):
-            data, _ = run.bounded(table, MOST_TEXT_ROWS)
+            data, share = run.bounded(table, TEXT_ROWS)
+            tallies.fraction = min(1.0, TEXT_ROWS / max(1.0, share * run.count(table)))
             columns = text_columns(data)
             if table == "removed":
                 columns["step"] = ds.field("stage")
