@@ -216,10 +216,14 @@ def _warnings(before: FinishedRun, after: FinishedRun, found: Comparison) -> Ite
             f"the inputs are the same, but {found.only[0]:,} documents are in the first run only and {found.only[1]:,} "
             "in the second: another reading or another sample"
         )
-    for name in ("sample", "limit", "code_version", "definition_versions"):
+    for name in ("sample", "limit", "code_version"):
         old, new = (run.ledger.get(name) for run in (before, after))
         if old != new:
             yield f"{name} differs: {old} and {new}"
+    versions = [run.ledger.get("definition_versions") or {} for run in (before, after)]
+    for step in sorted(versions[0].keys() & versions[1].keys()):
+        if versions[0][step] != versions[1][step]:
+            yield f"the definition of {step} differs: version {versions[0][step]} and {versions[1][step]}"
 
 
 def _input_differences(before: FinishedRun, after: FinishedRun) -> str:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 NAME = "refresh"
 EXAMPLE = "winnow refresh --recipe gopher --corpus corpus --input crawl/ --run-id 2026-11-24"
 ROW_GROUP_BYTES = 16 << 20  # of kept documents: what is read to verify one of them
-DRIFT_SNAPSHOTS = 5  # whose signal means a batch is compared with
 REPLACED = "superseded"  # table of a refresh: documents of the history that newer versions replace
 _PLAN = "_publish.json"
 
@@ -102,7 +101,7 @@ def refresh(spark: SparkSession, request: RefreshRequest) -> dict[str, Any]:
     reach("inputs-frozen")
     ledger = _run_batch(spark, corpus, request, head, frozen)
     reach("steps-done")
-    manifest = _next_manifest(spark, corpus, request, head, ledger, parameters)
+    manifest = _next_manifest(request, head, ledger, parameters)
     _refuse_moving_inputs(files, request, frozen)
     corpus.refuse_if_moved(head, manifest)
     reach("gates-passed")
@@ -279,8 +278,6 @@ def _set_aside_other_results(corpus: Corpus, output: str, request: RefreshReques
 
 
 def _next_manifest(
-    spark: SparkSession,
-    corpus: Corpus,
     request: RefreshRequest,
     head: Head | None,
     ledger: Mapping[str, Any],
@@ -288,10 +285,11 @@ def _next_manifest(
 ) -> Manifest:
     """The manifest of the version to come, without its snapshot. Raises ``GateError`` when signals have drifted."""
     from jobs.core.corpus import Manifest
-    from jobs.core.gates import refuse_tripped, signal_means, signals_that_drifted
+    from jobs.core.drift import DRIFT_SNAPSHOTS
+    from jobs.core.gates import refuse_tripped, signals_that_drifted
 
     before = head.manifest if head else Manifest(NAME, request.run_id, None)
-    means = signal_means(spark.read.parquet(corpus.at("runs", request.run_id, "signals")))
+    means = ledger["signal_means"]
     last = [snapshot.signal_means for snapshot in before.snapshots[-DRIFT_SNAPSHOTS:]]
     refuse_tripped(signals_that_drifted(means, last, request.recipe.gates), request.allowed_gates)
     return before.following(

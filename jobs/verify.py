@@ -117,7 +117,8 @@ def _files_there(run: FinishedRun) -> tuple[list[PublishedFile], dict[str, str]]
         loose = "/" not in path and not path.endswith(".parquet")  # the ledger, a report, a card: no data
         if info.type == pafs.FileType.File and not hidden and not loose:
             found.append((path, info.path, info.size))
-    found += _kept_in_corpus(run)
+    here = {path for path, _, _ in found}  # of a refresh that was not published, the kept documents too
+    found += [file for file in _kept_in_corpus(run) if file[0] not in here]
     return look_at_all(found, lambda address, offset: _read_from(run.file_system, address, offset))
 
 

@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 320, 148
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 20, 24
 MOST_BINS = 44
 TICKS = 4
+CLEAR = 7  # between a mark at the lower end of an upright axis and the labels below
 
 
 def bar(parts: Sequence[tuple[float, str]], total: float, label: str = "") -> Markup:
@@ -248,6 +249,85 @@ def _bound_line(axis: _Axis, bound: float, sign: str) -> str:
         f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 5}" y2="{HEIGHT - BOTTOM}"/>'
         f'<text class="bound" x="{place:.1f}" y="11" text-anchor="middle">{text}</text>'
     )
+
+
+def trend(
+    values: Sequence[tuple[str, float | None]],
+    label: str,
+    band: tuple[float, float] | None = None,
+    shown: Sequence[float] = (),
+) -> Markup:
+    """A value over time, the last one marked by its shape; a gap where it is None. ``band`` is shaded and framed, the
+    axis reaches to every value of ``shown``.
+    """
+    known = [value for _, value in values if value is not None]
+    if not known:
+        return Markup("")
+    low, high = min([*known, *shown, *(band or ())]), max([*known, *shown, *(band or ())])
+    up = _Upright(low, high if high > low else low + (abs(low) or 1.0))
+    pieces = []
+    if band is not None:
+        top, bottom = up.place(band[1]), up.place(band[0])
+        pieces.append(
+            f'<rect class="band" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" '
+            f'height="{max(bottom - top, 1):.1f}"/>'
+        )
+    pieces += up.ticks()
+    step = (WIDTH - LEFT - RIGHT - 24) / max(1, len(values) - 1)
+    places = [LEFT + 12 + place * step for place in range(len(values))]
+    pieces += _trend_line(values, places, up)
+    every = math.ceil(len(values) / 8)
+    pieces += [
+        f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="middle">{number}</text>'
+        for number, x in enumerate(places, 1)
+        if (len(values) - number) % every == 0
+    ]
+    return _chart(pieces, label)
+
+
+def _trend_line(values: Sequence[tuple[str, float | None]], places: Sequence[float], up: _Upright) -> list[str]:
+    lines, marks = [], []
+    before: tuple[float, float] | None = None
+    for number, ((name, value), x) in enumerate(zip(values, places, strict=True), 1):
+        if value is None:
+            before = None
+            continue
+        y = up.place(value)
+        if before is not None:
+            lines.append(f'<line class="trend" x1="{before[0]:.1f}" y1="{before[1]:.1f}" x2="{x:.1f}" y2="{y:.1f}"/>')
+        last = number == len(values)
+        kind, size, turn = ("now", 9, f' transform="rotate(45 {x:.1f} {y:.1f})"') if last else ("in", 5, "")
+        marks.append(
+            f'<rect class="{kind}" x="{x - size / 2:.1f}" y="{y - size / 2:.1f}" width="{size}" height="{size}"{turn}>'
+            f"<title>{escape(name)}: {number_text(value)}</title></rect>"
+        )
+        before = (x, y)
+    return lines + marks
+
+
+class _Upright:
+    """Places of values on a linear vertical axis."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def place(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return HEIGHT - BOTTOM - CLEAR - (HEIGHT - TOP - BOTTOM - CLEAR) * min(1.0, max(0.0, share))
+
+    def ticks(self) -> list[str]:
+        """Grid lines at round values, with those values; and the base line."""
+        step = _round_step((self.high - self.low) / TICKS)
+        numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+        pieces = []
+        for value in (number * step for number in numbers):
+            y = self.place(value)
+            pieces.append(
+                f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<text class="tick" x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{number_text(value)}</text>'
+            )
+        base = HEIGHT - BOTTOM
+        return [*pieces, f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>']
 
 
 def columns(values: Sequence[tuple[str, int]], label: str) -> Markup:

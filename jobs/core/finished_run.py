@@ -84,8 +84,8 @@ class FinishedRun:
         return bool(self.ledger.get("job") == "refresh")
 
     def address(self, path: str) -> str:
-        """Where a file of the run is, given as ``kept/part-00000.parquet``."""
-        if self.is_refresh and path.startswith("kept/"):
+        """Where a file of the run is, given as ``kept/part-00000.parquet``; not in the corpus until it is published."""
+        if self.is_refresh and path.startswith("kept/") and not self.is_file(f"{self.root}/{path}"):
             corpus, _, name = self.root.rpartition("/runs/")
             return f"{corpus}/documents/snapshot={name}/{path.removeprefix('kept/')}"
         return f"{self.root}/{path}"
@@ -161,8 +161,15 @@ class FinishedRun:
 
     def read(self, name: str) -> bytes | None:
         """A small file of the run's folder, None where there is none."""
-        path = f"{self.root}/{name}"
-        if self.file_system.get_file_info(path).type != pafs.FileType.File:
+        return self.read_at(f"{self.root}/{name}")
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file at a path of the run's file system."""
+        return bool(self.file_system.get_file_info(path).type == pafs.FileType.File)
+
+    def read_at(self, path: str) -> bytes | None:
+        """A small file of the run's file system, None where there is none."""
+        if not self.is_file(path):
             return None
         with self.file_system.open_input_stream(path) as file:
             return bytes(file.read())

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StructType
 
 from jobs.core.console import say
+from jobs.core.drift import SignalMeans, drift, pooled
 from jobs.core.errors import GateError, UsageError
 from jobs.core.recipe import Gates
 
 GATE_NAMES = tuple(name for name in Gates.model_fields if name != "min_share_documents")
-SignalMeans = Mapping[str, Sequence[float]]
-"""Signal name to mean, standard deviation and number of documents."""
 
 
 def refuse_tripped(tripped: Sequence[str], allowed: Collection[str]) -> None:
@@ -71,17 +69,13 @@ def signals_that_drifted(now: SignalMeans, before: Sequence[SignalMeans], gates:
         return []
     said = []
     for name, (mean, _, count) in sorted(now.items()):
-        old = [means[name] for means in before if name in means]
-        if not old or count < gates.min_share_documents:
+        old = pooled(means[name] for means in before if name in means)
+        if old is None or count < gates.min_share_documents:
             continue
-        documents = sum(part[2] for part in old)
-        pooled = sum(part[0] * part[2] for part in old) / documents
-        square = sum((part[1] ** 2 + (part[0] - pooled) ** 2) * part[2] for part in old) / documents
-        spread = math.sqrt(square)
-        drift = abs(mean - pooled) / spread if spread else math.inf if mean != pooled else 0.0
-        if drift > gates.max_signal_drift:
+        distance = drift(mean, old)
+        if distance > gates.max_signal_drift:
             said.append(
-                f"max_signal_drift: {name} is {mean:.4g} on average, {pooled:.4g} in the last versions: "
-                f"{drift:.2f} standard deviations, {gates.max_signal_drift:g} are allowed"
+                f"max_signal_drift: {name} is {mean:.4g} on average, {old.mean:.4g} in the last versions: "
+                f"{distance:.2f} standard deviations, {gates.max_signal_drift:g} are allowed"
             )
     return said

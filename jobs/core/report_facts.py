@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.core.corpus_tokens import UNKNOWN, CorpusTokens, Group, Tallies, text_columns
+from jobs.core.drift import Refreshes, refreshes_of
 from jobs.core.finished_run import TEXT_BATCH_ROWS, FinishedRun, stream
 from jobs.core.rule_names import RULES
 from udfs.token_counts import CharacterRatios
@@ -106,6 +107,7 @@ class Facts:
     quarantine_files: list[tuple[str, str, int, str]]
     tokens: CorpusTokens | None
     shares: dict[str, float]  # table → share of its rows that was read
+    refreshes: Refreshes | None  # of a refresh: it and those before it
 
 
 def collect(run: FinishedRun) -> Facts:
@@ -142,6 +144,7 @@ def collect(run: FinishedRun) -> Facts:
         quarantine_files=quarantine_files,
         tokens=_tokens(run, scan.totals),
         shares={table: share for table, share in shares.items() if share < 1},
+        refreshes=refreshes_of(run),
     )
 
 

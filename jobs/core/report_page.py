@@ -19,12 +19,14 @@ from markupsafe import Markup, escape
 from jobs.core import charts
 from jobs.core import scaling_laws as laws
 from jobs.core.budget_figures import answer, corpus_record, percent, sentences, short
+from jobs.core.drift import Drift, Refreshed, Refreshes, drifts
 from jobs.core.finished_run import FinishedRun
 from jobs.core.report_facts import Facts, Shown, SignalFacts, collect
 from jobs.core.report_texts import Masker
 from jobs.core.report_warnings import warnings_of
 
 MOST_RECIPE_CHARS = 60_000
+DRIFT_CHARTS = 9  # of signals, shown open: those that have drifted furthest
 STEP_TITLES = {
     "ingest": "Reading",
     "extract_text": "Text extraction",
@@ -73,6 +75,7 @@ def _context(facts: Facts, masker: Masker) -> dict[str, Any]:
         "outcome": _outcome(ledger["totals"]),
         "funnel": list(_funnel(facts)),
         "signals": _signals(facts),
+        "drift": _drift(facts, masker),
         "examples": list(_examples(facts, masker)),
         "clusters": _clusters(facts, masker),
         "contamination": _contamination(facts, masker),
@@ -283,6 +286,77 @@ def _signal_card(signal: SignalFacts) -> dict[str, Any]:
         "varies": signal.varies,
         "not_judged": signal.not_judged if signal.bounded else 0,
         "range": f"{charts.number_text(signal.lowest)} … {charts.number_text(signal.highest)}",
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- drift
+
+
+def _drift(facts: Facts, masker: Masker) -> dict[str, Any] | None:
+    refreshes = facts.refreshes
+    if refreshes is None:
+        return None
+    every = [*refreshes.before, refreshes.now]
+    every_drift = drifts(refreshes)
+    still = [each.name for each in every_drift if not each.distance and not each.before.deviation]
+    cards = [_drift_card(facts, refreshes, each) for each in every_drift if each.name not in still]
+    stages = [stage for stage in facts.run.stages if any(each.removed_share(stage["stage"]) for each in every)]
+    shares = [("all stages", None), *((stage["stage"], stage["stage"]) for stage in stages)]
+    return {
+        "known": refreshes.known,
+        "before": len(refreshes.before),
+        "limit": refreshes.limit,
+        "table": [_refresh_row(number, each, masker) for number, each in enumerate(every, 1)],
+        "shares": [_share_card(name, stage, every) for name, stage in shares] if refreshes.before else [],
+        "cards": cards[:DRIFT_CHARTS],
+        "more": cards[DRIFT_CHARTS:],
+        "still": sorted(still),
+    }
+
+
+def _refresh_row(number: int, each: Refreshed, masker: Masker) -> dict[str, Any]:
+    share = each.removed_share()
+    return {
+        "number": number,
+        "run_id": masker.line(each.run_id),
+        "day": each.started[:10],
+        "read": each.read,
+        "kept": each.kept,
+        "removed": "–" if share is None else share_text(share),
+        "bar": charts.bar([(each.kept, "kept"), (each.removed, "removed")], each.read or 0),
+    }
+
+
+def _share_card(name: str, stage: str | None, every: Sequence[Refreshed]) -> dict[str, Any]:
+    percents = [None if share is None else 100 * share for share in (each.removed_share(stage) for each in every)]
+    values = [(each.run_id, value) for each, value in zip(every, percents, strict=True)]
+    title = STEP_TITLES.get(name, name).capitalize() if stage else "All stages"
+    now = percents[-1]
+    return {
+        "title": title,
+        "chart": charts.trend(
+            values, f"share of documents removed by {name}, in per cent, refresh by refresh", shown=[0.0]
+        ),
+        "now": "–" if now is None else share_text(now / 100),
+    }
+
+
+def _drift_card(facts: Facts, refreshes: Refreshes, each: Drift) -> dict[str, Any]:
+    of_refresh = [(one.run_id, one.means[each.name][0] if each.name in one.means else None) for one in refreshes.before]
+    reach = (refreshes.limit or 1.0) * each.before.deviation
+    known = facts.signals.get(each.name)
+    return {
+        "name": each.name,
+        "summary": known.summary if known else "",
+        "chart": charts.trend(
+            [*of_refresh, (refreshes.now.run_id, each.mean)],
+            f"mean of {each.name} over the kept documents, refresh by refresh",
+            (each.before.mean - reach, each.before.mean + reach),
+        ),
+        "now": charts.number_text(each.mean),
+        "before": charts.number_text(each.before.mean),
+        "distance": "∞" if math.isinf(each.distance) else f"{each.distance:.2f}",
+        "beyond": refreshes.limit is not None and each.distance > refreshes.limit,
     }
 
 

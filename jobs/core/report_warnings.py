@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jobs.core.drift import drifts
 from jobs.core.report_facts import Facts
 
 MUCH_REMOVED = 0.5  # of what a stage reads
@@ -13,6 +14,8 @@ ENOUGH_DOCUMENTS = 20  # below, a share says little
 NOTABLE_QUARANTINE = 0.01
 NOTABLE_UNSUPPORTED = 0.01
 LARGE_CLUSTER = 0.05
+NOTABLE_DRIFT = 0.5  # standard deviations of documents, where no gate says what is too much
+MORE_REMOVED = 0.1  # than in the refresh before, as a share of the documents
 
 
 class Warned(NamedTuple):
@@ -30,6 +33,7 @@ def warnings_of(facts: Facts) -> list[Warned]:
         *_of_stages(facts),
         *_of_groups(facts),
         *_of_rules(facts),
+        *_of_refreshes(facts),
     ]
     if not any(each.level == "serious" for each in found):
         found.append(Warned("fine", "The account adds up: read = kept + removed + quarantined + ignored.", "funnel"))
@@ -138,3 +142,21 @@ def _of_rules(facts: Facts) -> Iterator[Warned]:
         yield Warned(
             "notice", f"{len(idle)} of the recipe's rules found nothing to object to: {', '.join(idle)}.", "signals"
         )
+
+
+def _of_refreshes(facts: Facts) -> Iterator[Warned]:
+    refreshes = facts.refreshes
+    if refreshes is None or not refreshes.before:
+        return
+    limit = NOTABLE_DRIFT if refreshes.limit is None else refreshes.limit
+    enough = [each for each in drifts(refreshes) if refreshes.now.means[each.name][2] >= ENOUGH_DOCUMENTS]
+    moved = [f"{each.name} by {each.distance:.2f}" for each in enough if each.distance > limit]
+    if moved:
+        yield Warned(
+            "notice" if refreshes.limit is None else "serious",
+            f"Kept documents differ from those of the last refreshes, in standard deviations: {', '.join(moved)}.",
+            "drift",
+        )
+    before, now = refreshes.before[-1].removed_share(), refreshes.now.removed_share()
+    if before is not None and now is not None and abs(now - before) > MORE_REMOVED:
+        yield Warned("notice", f"{now:.0%} of the documents were removed; {before:.0%} in the refresh before.", "drift")

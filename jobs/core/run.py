@@ -28,7 +28,7 @@ from jobs.core.errors import ConfigurationError, InputContractError, ResourceErr
 from jobs.core.executors import peak_worker_bytes
 from jobs.core.files import SCRATCH_COMPRESSION, DriverFiles, join_path, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
-from jobs.core.gates import refuse_tripped
+from jobs.core.gates import refuse_tripped, signal_means
 from jobs.core.inputs import InputFile
 from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
 from jobs.core.outcome import (
@@ -53,6 +53,7 @@ from jobs.core.run_folder import RunFolder, StageFolder, fingerprint
 from jobs.core.shipped_files import digest_of_lists
 from jobs.core.source_shares import losses_by_source, sources_that_lose_too_much
 
+REPORTED_JOBS = ("run", "refresh")  # whole recipes: a single step's output has its funnel and `winnow report`
 NULLABLE = ("text", "url", "date")  # columns that documents may lack, counted for ``gates.max_null_fraction``
 
 
@@ -652,14 +653,17 @@ def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger
         for one in done:
             for table in one.facts["tables"]:
                 one.table(spark, table).write.parquet(out.table(table))
-        _fill_bytes(context.accounts, spark.read.parquet(out.table("signals")))
+        signals = spark.read.parquet(out.table("signals"))
+        _fill_bytes(context.accounts, signals)
+        if context.request.history is not None:
+            ledger["signal_means"] = signal_means(signals)
     ledger["stages"] = [stage_record(account) for account in context.accounts]
     ledger["tables"] = _record_files(context, out)
     _check_published(ledger)
     if context.request.paranoid:
         ledger["paranoid"] = context.steps.re_decide(rows)
     ledger["seconds"] = round(time.time() - datetime.fromisoformat(ledger["started"]).timestamp(), 3)
-    if context.request.job == "run":
+    if context.request.job in REPORTED_JOBS:
         _write_report(context, out.path, ledger)
     context.folder.publish(ledger)
 
