@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+import runpy
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import cli
+from jobs import cli, pipeline
 from jobs.core.finished_run import open_run
 from jobs.core.recipe_file import resolve_recipe
 from jobs.core.tunable import differences, recipe_differences, with_overrides
+from jobs.make_sample import make_sample
 from jobs.tune import tune
 from tests.jobs.finished_runs import write_run
 
+ROOT = Path(__file__).resolve().parents[2]
+OTHER_BOUNDS = (
+    "steps.filter_quality.word_count.min=150",
+    "steps.filter_quality.bullet_line_fraction=off",
+    "steps.filter_repetition=off",
+    "sources.notes.steps.filter_quality.word_count.min=20",
+    "languages.keep=[en, zh, fr]",
+)
 # Groups: a stands for b and c, d for e; f and g stand alone, h is too short.
 DOCUMENTS = [
     {"id": "a", "words": 100},
@@ -42,6 +56,85 @@ def tuned(run: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> dic
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", DOCUMENTS, files=2)
+
+
+# ------------------------------------------------------------------------------------------------ against a real re-run
+
+
+def demo_run(recipe: Path, output: Path, *overrides: str) -> dict[str, Any]:
+    """The demo's row-wise steps and exact duplicates: what needs seconds."""
+    off = ("steps.decontaminate=off", "steps.dedup_near=off")
+    arguments = [word for override in (*off, *overrides) for word in ("--set", override)]
+    assert pipeline.main(["--recipe", str(recipe), "--output", str(output), *arguments]) == 0
+    ledger: dict[str, Any] = json.loads((output / "ledger.json").read_text())
+    return ledger
+
+
+def keys(folder: Path, stage: str | None = None) -> set[bytes]:
+    table = ds.dataset(folder, format="parquet").to_table(
+        columns=["key"], filter=None if stage is None else ds.field("stage") == stage
+    )
+    return set(table.column("key").to_pylist())
+
+
+def test_row_wise_counts_are_those_of_a_real_re_run(
+    spark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_sample(tmp_path / "sample")
+    recipe = tmp_path / "sample" / "demo.yaml"
+    demo_run(recipe, tmp_path / "before")
+    again = demo_run(recipe, tmp_path / "after", *OTHER_BOUNDS)
+    answer = tuned(tmp_path / "before", capsys, *OTHER_BOUNDS)
+    rows = answer["row_wise"]
+    stages = {stage["stage"]: stage for stage in again["stages"]}
+    rules = {(r["step"], r["rule"]): r["after"] for r in rows["removed_by_rule"] if r["after"]}
+    assert rules == {
+        (step, rule): count for step in rows["steps"] if step in stages for rule, count in stages[step]["rules"].items()
+    }
+    assert rows["passing"]["after"] == stages["dedup_exact"]["read"]
+    assert rows["text_bytes"]["after"] == stages["dedup_exact"]["bytes"]
+    assert rows["words"]["after"] == stages["filter_quality"]["words"]
+    for step, pair in rows["removed_by_step"].items():
+        assert pair["after"] == (stages[step]["removed"] if step in stages else 0)
+    passed = [keys(tmp_path / name / "kept") | keys(tmp_path / name / "removed", "dedup_exact") for name in _SIDES]
+    assert rows["newly_removed"] == len(passed[0] - passed[1]) > 10
+    assert rows["newly_kept"] == len(passed[1] - passed[0]) > 3
+    assert answer["kept"]["before"] == len(keys(tmp_path / "before" / "kept"))
+    assert answer["kept"]["at_least"] <= again["totals"]["kept"] <= answer["kept"]["at_most"]
+    assert answer["kept"]["at_most"] - answer["kept"]["at_least"] <= rows["newly_kept"] + 20
+
+    _compared(tmp_path, rows, capsys)
+
+
+_SIDES = ("before", "after")
+
+
+def _compared(runs: Path, rows: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """`winnow compare` says of the two runs what their tables say."""
+    assert cli.main(["compare", str(runs / "before"), str(runs / "after"), "--format", "json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["warnings"] == []
+    assert {change["key"] for change in compared["recipe"]} == {
+        "steps.filter_quality.word_count.min",
+        "steps.filter_quality.bullet_line_fraction",
+        "steps.filter_repetition",
+        "sources.notes.steps.filter_quality",
+        "languages.keep",
+    }
+    stages = [_stages(runs / name / "signals") for name in _SIDES]
+    moved = {key: (stages[0][key], stages[1][key]) for key in stages[0] if stages[0][key] != stages[1][key]}
+    assert compared["changed"] == len(moved) > rows["newly_removed"]
+    for move in compared["moves"]:
+        of_move = [key for key, ends in moved.items() if ends == (move["before"], move["after"])]
+        assert move["documents"] == len(of_move) == sum(move["languages"].values())
+        assert [row["key"] for row in move["samples"]] == sorted(key.hex() for key in of_move)[:10]
+    gone = next(move for move in compared["moves"] if (move["before"], move["after"]) == ("kept", "filter_quality"))
+    assert "word_count" in {reason["rule"] for row in gone["samples"] for reason in row["after"]}
+
+
+def _stages(folder: Path) -> dict[bytes, str]:
+    table = ds.dataset(folder, format="parquet").to_table(columns=["key", "stage"])
+    return {row["key"]: row["stage"] or "kept" for row in table.to_pylist()}
 
 
 # --------------------------------------------------------------------------------------------------------- what is said
@@ -179,3 +272,24 @@ def test_differences_are_named_by_their_path() -> None:
     old = {"a": {"b": 1, "c": [1, 2]}, "d": None}
     new = {"a": {"b": 2, "c": [1, 2]}, "e": {"f": 1}}
     assert list(differences(old, new)) == [("a.b", 1, 2), ("d", None, None), ("e", None, {"f": 1})]
+
+
+# ------------------------------------------------------------------------------------------------------------- how fast
+
+
+@pytest.mark.slow
+def test_a_million_documents_are_tuned_within_twenty_seconds(tmp_path: Path) -> None:
+    """Start-up included, in a process of its own; the made-up run's decisions are those of its recipe, or it ends."""
+    made_up = runpy.run_path(str(ROOT / "benchmarks" / "tune.py"))
+    made_up["write_run"](tmp_path / "run", 1_000_000)
+    command = [sys.executable, "-m", "jobs.cli", "tune", str(tmp_path / "run"), "--format", "json"]
+    for override in made_up["OVERRIDES"]:
+        command += ["--set", override]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - started
+    answer = json.loads(done.stdout)
+    assert answer["documents"] == 1_000_000
+    assert answer["row_wise"]["newly_removed"] > 10_000
+    assert answer["row_wise"]["newly_kept"] > 1_000
+    assert seconds < 20
