@@ -31,6 +31,8 @@ from jobs.core.java import find_java_home
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "WINNOW_TEST_CLUSTER"
+# Programs that live for a minute gain nothing from the optimising compiler, and two cores are few for five JVMs.
+BRIEF_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 LOOPBACK = "127.0.0.1"
 
 # A laptop's share of what cluster.conf asks for. The UI tells the tests how far a job is; it is asked often.
@@ -38,6 +40,8 @@ SMALL: Mapping[str, str] = {
     "spark.executor.memory": "700m",
     "spark.executor.cores": "1",
     "spark.driver.memory": "1g",
+    "spark.driver.extraJavaOptions": BRIEF_JVM,
+    "spark.executor.extraJavaOptions": BRIEF_JVM,
     "spark.driver.host": LOOPBACK,
     "spark.driver.bindAddress": LOOPBACK,
     "spark.sql.shuffle.partitions": "4",
@@ -196,6 +200,7 @@ class Cluster:
             "SPARK_LOCAL_IP": LOOPBACK,
             "SPARK_LOCAL_DIRS": str(self.home / "local"),
             "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_JAVA_OPTS": BRIEF_JVM,
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "WINNOW_LOG_DIR": str(self.home / "logs"),
