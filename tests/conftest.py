@@ -20,6 +20,10 @@ settings.register_profile(
 )
 settings.load_profile("winnow")
 
+# Tests plan many small queries and run each once: half of the JVM's time went into compiling code for the best speed.
+# Spark hands this on to every JVM that it starts, those of commands that tests run included.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
