@@ -19,12 +19,14 @@ GOOD = (
 
 @pytest.fixture(scope="package")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve files of good documents, of which every fifth is there twice and every seventh is too short."""
+    """Twelve files of good documents: every fifth is there twice, every seventh is too short or repeats itself."""
     folder = tmp_path_factory.mktemp("corpus")
     for place in range(12):
         lines = []
         for number in range(place, 1200, 12):
-            text = "too short" if number % 7 == 3 else f"{GOOD} This is number {number - number % 5 // 4} of them."
+            text = f"{GOOD} This is number {number - number % 5 // 4} of them."
+            if number % 7 == 3:
+                text = "too short" if number % 2 else f"And so on with the number {number}.\n" * 40
             lines.append(json.dumps({"id": f"d{number:04}", "url": f"http://a.example/{number}", "text": text}) + "\n")
         (folder / f"{place:02}.jsonl").write_text("".join(lines))
     return folder

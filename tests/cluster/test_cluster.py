@@ -1,4 +1,4 @@
-"""The demo on a real cluster, as on one core; a refused stranger, executors that differ.
+"""A real cluster: jobs, the whole demo, an executor killed, a refused stranger, executors that differ.
 
 ``make test-cluster`` runs this. Jobs come by ``spark-submit`` with ``--py-files winnow.zip``, built here as
 ``make dist`` builds it.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import shutil
 import subprocess
@@ -90,6 +91,40 @@ def test_the_demo_gives_on_the_cluster_what_it_gives_on_one_core(
     assert events[-1]["Event"] == "SparkListenerApplicationEnd"
     hosts = {event["Executor ID"] for event in events if event["Event"] == "SparkListenerExecutorAdded"}
     assert hosts == {"0", "1"}
+
+
+@pytest.mark.parametrize("job", ["ingest", "filter_quality", "filter_repetition"])
+def test_a_job_runs_by_spark_submit_and_its_account_adds_up(
+    cluster: Cluster, corpus: Path, tmp_path: Path, job: str
+) -> None:
+    out = tmp_path / "out"
+    submitted = cluster.submit(job, "--recipe", "gopher", "--input", str(corpus), "--output", str(out))
+    assert submitted.wait() == 0, submitted.said()[-3000:]
+    ledger = json.loads((out / "ledger.json").read_text())
+    sums = ledger["totals"]
+    assert sums["read"] == 1200 == sums["kept"] + sums["removed"]
+    assert (sums["removed"] > 0) == (job != "ingest")
+    assert ledger["spark"]["master"] == cluster.master
+
+
+def test_the_demo_gives_the_same_when_an_executor_is_killed_in_the_map_phase(
+    cluster: Cluster, demo: Path, expected: str
+) -> None:
+    submitted = run_demo(cluster, demo, "disturbed")
+
+    def strike() -> int | None:
+        assert submitted.process.poll() is None, submitted.said()[-3000:]
+        return cluster.kill_executor(submitted) if submitted.running("winnow-rows", after_shuffle=False) else None
+
+    killed = wait_until(strike, 300, "a task in the map phase", pause=0.01)
+    application = submitted.application()
+    assert submitted.wait(400) == 0, submitted.said()[-3000:]
+    assert killed not in cluster.processes()
+    assert output_digest(demo / "disturbed") == expected
+    events = cluster.events(str(application))
+    removed = [event["Removed Reason"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]
+    assert any("exited with code 137" in reason for reason in removed)
+    wait_until(lambda: cluster.alive_workers() >= 2, 120, "two workers")
 
 
 def test_executors_with_another_package_are_refused_by_name(cluster: Cluster, corpus: Path, tmp_path: Path) -> None:
