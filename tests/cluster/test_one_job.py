@@ -18,12 +18,12 @@ def test_a_job_survives_its_executor_and_gives_what_an_undisturbed_one_gives(
     arguments = ["--recipe", "gopher", "--input", str(corpus), "--output"]
     cluster = start_cluster(workers=1)
     submitted = cluster.submit("dedup_exact", *arguments, str(tmp_path / "killed"))
-    assert dedup_exact.main([*arguments, str(tmp_path / "undisturbed")]) == 0
     wait_until(lambda: submitted.running("winnow-", after_shuffle=False), 240, "a running task", pause=0.02)
     application = submitted.application()
     listening = cluster.listening()
     assert not [pid for pid in cluster.processes() if cluster.secret in command_line(pid)]
     killed = wait_until(lambda: cluster.kill_executor(submitted), 120, "a busy executor", pause=0.02)
+    assert dedup_exact.main([*arguments, str(tmp_path / "undisturbed")]) == 0
 
     assert submitted.wait() == 0, submitted.said()[-3000:]
     assert killed not in cluster.processes()
