@@ -246,18 +246,16 @@ class Cluster:
         secret: bool = True,
         send_package: bool = True,
         python: Path | None = None,
-        **settings: str,
+        settings: Mapping[str, str] | None = None,
     ) -> Submitted:
-        """``spark-submit jobs/JOB.py``; ``python`` is the workers', settings are Spark's, with ``_`` for the dots
-        (``spark_task_cpus="1"``).
-        """
+        """``spark-submit jobs/JOB.py``; ``python`` is the workers', ``settings`` are Spark's."""
         self._jobs += 1
         ui = free_port()
         given = {
             **SMALL,
             "spark.ui.port": str(ui),
             "spark.eventLog.dir": (self.home / "events").as_uri(),
-            **{name.replace("_", "."): value for name, value in settings.items()},
+            **(settings or {}),
         }
         command = [str(self.spark_home / "bin/spark-submit"), "--master", self.master, "--deploy-mode", "client"]
         command += ["--properties-file", str(ROOT / "conf/spark/cluster.conf")]

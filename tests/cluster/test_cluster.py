@@ -1,11 +1,13 @@
-"""A real cluster: jobs, the whole demo, an executor killed, a refused stranger, executors that differ.
+"""A real cluster: the whole demo, jobs whose executors or workers are killed, refused strangers, executors that differ.
 
-``make test-cluster`` runs this. Jobs come by ``spark-submit`` with ``--py-files winnow.zip``, built here as
-``make dist`` builds it.
+``make test-cluster`` runs this but for the long matrix of kills (slow). Jobs come by ``spark-submit`` with ``--py-files
+winnow.zip``, built here as ``make dist`` builds it.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import ipaddress
 import json
 import os
@@ -14,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,8 +55,8 @@ def cluster(start_cluster: Callable[..., Cluster], package: Path) -> Cluster:
 def stranger(cluster: Cluster, corpus: Path) -> Submitted:
     """A job without the secret, sent first: it tries for a minute before it gives up."""
     arguments = ("--recipe", "gopher", "--input", str(corpus), "--output", str(cluster.home / "stranger"))
-    settings = {"spark_authenticate": "false", "spark_network_crypto_enabled": "false"}
-    return cluster.submit("ingest", *arguments, secret=False, **settings)
+    settings = {"spark.authenticate": "false", "spark.network.crypto.enabled": "false"}
+    return cluster.submit("ingest", *arguments, secret=False, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +76,11 @@ def expected(demo: Path) -> str:
     return output_digest(demo / "alone")
 
 
-def run_demo(cluster: Cluster, demo: Path, name: str) -> Submitted:
-    return cluster.submit("pipeline", "--recipe", str(demo / "sample/demo.yaml"), "--output", str(demo / name))
-
-
 def test_the_demo_gives_on_the_cluster_what_it_gives_on_one_core(
     cluster: Cluster, stranger: Submitted, demo: Path, expected: str
 ) -> None:
-    submitted = run_demo(cluster, demo, "together")
+    arguments = ("--recipe", str(demo / "sample/demo.yaml"), "--output", str(demo / "together"))
+    submitted = cluster.submit("pipeline", *arguments)
     wait_until(lambda: submitted.running("winnow-rows", after_shuffle=False), 240, "a running task")
     listening, application = cluster.listening(), submitted.application()
     assert submitted.wait(400) == 0, submitted.said()[-3000:]
@@ -93,37 +93,99 @@ def test_the_demo_gives_on_the_cluster_what_it_gives_on_one_core(
     assert hosts == {"0", "1"}
 
 
-@pytest.mark.parametrize("job", ["ingest", "filter_quality", "filter_repetition"])
-def test_a_job_runs_by_spark_submit_and_its_account_adds_up(
-    cluster: Cluster, corpus: Path, tmp_path: Path, job: str
+# What is killed (an executor, or the worker above one) while a job is in which phase. The map phase reads, measures and
+# decides; the shuffle phase compares what other tasks have sent; the write phase publishes.
+STRIKES = (
+    ("ingest", "map", "executor"),
+    ("filter_quality", "write", "executor"),
+    ("filter_repetition", "map", "executor"),
+    ("dedup_exact", "shuffle", "worker"),
+    ("dedup_near", "shuffle", "executor"),
+    ("pipeline", "map", "worker"),
+)
+MORE_STRIKES = (
+    ("ingest", "write", "worker"),
+    ("filter_quality", "map", "worker"),
+    ("filter_repetition", "write", "worker"),
+    ("dedup_exact", "map", "executor"),
+    ("dedup_exact", "write", "executor"),
+    ("dedup_near", "map", "worker"),
+    ("dedup_near", "shuffle", "worker"),
+    ("dedup_near", "write", "executor"),
+    ("dedup_substring", "map", "executor"),
+    ("dedup_substring", "shuffle", "executor"),
+    ("dedup_substring", "shuffle", "worker"),
+    ("dedup_substring", "write", "worker"),
+    ("pipeline", "shuffle", "executor"),
+    ("pipeline", "shuffle", "worker"),
+    ("pipeline", "write", "worker"),
+)
+# Many small tasks, so that a phase lasts long enough to be struck in.
+SMALL_TASKS = {
+    "spark.sql.files.openCostInBytes": "1",
+    "spark.sql.files.maxPartitionBytes": "16k",
+    "spark.sql.shuffle.partitions": "48",
+    "spark.sql.adaptive.coalescePartitions.enabled": "false",
+}
+
+
+def group_of(job: str, phase: str) -> str:
+    """How the names of the Spark jobs of that phase begin."""
+    compares = "dedup_near" if job == "pipeline" else job
+    return {"map": "winnow-rows", "shuffle": f"winnow-{compares}-", "write": "winnow-publish"}[phase]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The digest of a job's output on this machine, by the job's name."""
+    home = tmp_path_factory.mktemp("undisturbed")
+
+    @functools.cache
+    def digest(job: str) -> str:
+        main = importlib.import_module(f"jobs.{job}").main
+        assert main(job_arguments(corpus, home / job)) == 0
+        return output_digest(home / job)
+
+    return digest
+
+
+def job_arguments(corpus: Path, out: Path) -> list[str]:
+    return ["--recipe", "gopher", "--input", str(corpus), "--output", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("job", "phase", "victim"),
+    [*STRIKES, *(pytest.param(*strike, marks=pytest.mark.slow) for strike in MORE_STRIKES)],
+)
+def test_a_job_gives_the_same_when_a_part_of_the_cluster_is_killed(
+    cluster: Cluster,
+    corpus: Path,
+    undisturbed: Callable[[str], str],
+    tmp_path: Path,
+    job: str,
+    phase: str,
+    victim: str,
 ) -> None:
-    out = tmp_path / "out"
-    submitted = cluster.submit(job, "--recipe", "gopher", "--input", str(corpus), "--output", str(out))
-    assert submitted.wait() == 0, submitted.said()[-3000:]
+    out, group = tmp_path / "out", group_of(job, phase)
+    submitted = cluster.submit(job, *job_arguments(corpus, out), settings=SMALL_TASKS)
+    kill = cluster.kill_executor if victim == "executor" else cluster.kill_worker
+
+    def hit() -> int | None:
+        assert submitted.process.poll() is None, submitted.said()[-3000:]
+        return kill(submitted) if submitted.running(group, after_shuffle=phase == "shuffle") else None
+
+    killed = wait_until(hit, 300, f"a task in the {phase} phase", pause=0.005)
+    application = submitted.application()
+    assert submitted.wait(400) == 0, submitted.said()[-3000:]
+    assert killed not in cluster.processes()
+    assert output_digest(out) == undisturbed(job)
     ledger = json.loads((out / "ledger.json").read_text())
     sums = ledger["totals"]
     assert sums["read"] == 1200 == sums["kept"] + sums["removed"]
     assert (sums["removed"] > 0) == (job != "ingest")
     assert ledger["spark"]["master"] == cluster.master
-
-
-def test_the_demo_gives_the_same_when_an_executor_is_killed_in_the_map_phase(
-    cluster: Cluster, demo: Path, expected: str
-) -> None:
-    submitted = run_demo(cluster, demo, "disturbed")
-
-    def strike() -> int | None:
-        assert submitted.process.poll() is None, submitted.said()[-3000:]
-        return cluster.kill_executor(submitted) if submitted.running("winnow-rows", after_shuffle=False) else None
-
-    killed = wait_until(strike, 300, "a task in the map phase", pause=0.01)
-    application = submitted.application()
-    assert submitted.wait(400) == 0, submitted.said()[-3000:]
-    assert killed not in cluster.processes()
-    assert output_digest(demo / "disturbed") == expected
-    events = cluster.events(str(application))
-    removed = [event["Removed Reason"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]
-    assert any("exited with code 137" in reason for reason in removed)
+    lost = [event for event in cluster.events(str(application)) if event["Event"] == "SparkListenerExecutorRemoved"]
+    assert lost, "no executor was lost"
     wait_until(lambda: cluster.alive_workers() >= 2, 120, "two workers")
 
 
@@ -132,7 +194,7 @@ def test_executors_with_another_package_are_refused_by_name(cluster: Cluster, co
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: orjson\nVersion: 0.0.1\n")
     arguments = ("--recipe", "gopher", "--input", str(corpus), "--output", str(tmp_path / "out"))
-    submitted = cluster.submit("ingest", *arguments, **{"spark_executorEnv_PYTHONPATH": str(other.parent)})
+    submitted = cluster.submit("ingest", *arguments, settings={"spark.executorEnv.PYTHONPATH": str(other.parent)})
     assert submitted.wait() == 2, submitted.said()[-3000:]
     assert "and 0.0.1 on " in submitted.last_line()
     assert "orjson is " in submitted.last_line()
