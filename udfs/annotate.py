@@ -41,6 +41,11 @@ class Plan:
         """Whether a step of the plan changes the text."""
         return any(name in TEXT_EDITS for name, _ in self.steps)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the plan looks at texts for anything but the keys of documents that have none."""
+        return bool(self.steps) or self.detect_language
+
 
 def with_paths(plan: Plan, place: Callable[[str], str]) -> Plan:
     """The plan with every path of a list or model in it replaced by what ``place`` gives for it."""

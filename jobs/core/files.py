@@ -8,7 +8,7 @@ no JVM and go through ``pyarrow.fs``; ``WORKER_FILE_SYSTEMS`` names the opener o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,9 @@ from jobs.core.errors import InputContractError, ResourceError, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SCRATCH_COMPRESSION = "lz4_raw"  # of tables that are read once or twice and thrown away: speed counts, not size
+# Of tables that are read once or twice and thrown away: speed counts, not size. Dictionaries of texts, digests and
+# signals are made in vain: hardly a value comes twice.
+SCRATCH_OPTIONS: Mapping[str, str] = {"compression": "lz4_raw", "parquet.enable.dictionary": "false"}
 
 
 @dataclass(frozen=True, order=True)

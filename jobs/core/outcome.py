@@ -13,7 +13,16 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DoubleType,
+    LongType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+)
 
 from jobs.core.documents import (
     DOCUMENT_COLUMNS,
@@ -236,6 +245,18 @@ def signal_rows(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:
     removed_by = decisions.select("key", "copy", F.col("stage").alias("_removed_by"))
     joined = narrow.join(removed_by, on=["key", "copy"], how="left")
     return joined.withColumn("stage", F.coalesce("stage", "_removed_by")).drop("_removed_by", "copy")
+
+
+def without_dictionaries(table: DataFrame) -> dict[str, str]:
+    """Options of a Parquet writer: no dictionaries of texts and of signals that are numbers, which hardly ever repeat.
+
+    A quarter of the writing goes into such dictionaries, to be given up for plain values at the end.
+    """
+    columns: list[str] = [name for name in ("text", "content") if name in table.columns]
+    signals = table.schema["signals"].dataType if "signals" in table.columns else StructType()
+    assert isinstance(signals, StructType)
+    columns += [f"signals.{field.name}" for field in signals.fields if isinstance(field.dataType, NumericType)]
+    return {f"parquet.enable.dictionary#{column}": "false" for column in columns}
 
 
 def _quoted(names: Sequence[str]) -> list[Column]:

@@ -123,12 +123,13 @@ class RowSteps:
     def _annotate(self, rows: DataFrame) -> DataFrame:
         alive = F.col("stage").isNull()
         names = [f.name for f in _output_type(self.plan)]  # first: it says which list cannot be read
+        needs_key = F.col("key").isNull()
         measured = _annotation(self.plan, plan_on_workers(rows.sparkSession, self.plan))(
             F.col("key"),
             F.col("id"),
             F.col("url"),
-            F.when(alive, F.col("text")),
-            F.when(F.col("key").isNull(), F.col("content")),
+            F.when(alive if self.plan.reads_text else alive & needs_key, F.col("text")),
+            F.when(needs_key, F.col("content")),
             F.col("language"),
         )
         columns = {name: F.col(f"_measured.{name}") for name in names}

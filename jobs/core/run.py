@@ -26,7 +26,7 @@ from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.documents import IGNORED, KEPT, QUARANTINED, REMOVED, with_copy
 from jobs.core.errors import ConfigurationError, InputContractError, ResourceError, UsageError
 from jobs.core.executors import peak_worker_bytes
-from jobs.core.files import SCRATCH_COMPRESSION, DriverFiles, join_path, total_bytes, worker_file_system
+from jobs.core.files import SCRATCH_OPTIONS, DriverFiles, join_path, total_bytes, worker_file_system
 from jobs.core.finished_run import FinishedRun
 from jobs.core.gates import refuse_tripped, signal_means
 from jobs.core.inputs import InputFile
@@ -40,6 +40,7 @@ from jobs.core.outcome import (
     resolve_representatives,
     signal_rows,
     with_edits,
+    without_dictionaries,
     without_removed,
 )
 from jobs.core.published_files import FILE_SCHEMA, FILES, PublishedFile, as_row, look_at_all, table_records
@@ -244,7 +245,7 @@ def _row_pass(context: Context) -> DataFrame:
         observation, began = Observation(), time.monotonic()
         rows = _build_rows(context, observation)
         with progress(context.spark, "rows"):
-            rows.write.partitionBy("outcome").option("compression", SCRATCH_COMPRESSION).parquet(folder.table("rows"))
+            rows.write.partitionBy("outcome").options(**SCRATCH_OPTIONS).parquet(folder.table("rows"))
             committed = context.spark.read.schema(rows.schema).parquet(folder.table("rows"))
             counts = _count_rows(committed, context.steps)
         observed = observation.get
@@ -644,11 +645,13 @@ def _publish(context: Context, rows: DataFrame, done: Sequence[DoneStep], ledger
     with progress(spark, "publish"):
         kept = kept_documents(rows, decisions, edits, keep_signals=recipe.keep_signals, keep_content=content)
         row_groups = context.request.row_group_bytes
-        writer = kept.write.option("parquet.block.size", str(row_groups)) if row_groups else kept.write
-        writer.parquet(out.table("kept"))
-        removed_documents(rows, decisions, recipe.audit, keep_content=content).write.parquet(out.table("removed"))
+        sized = {"parquet.block.size": str(row_groups)} if row_groups else {}
+        kept.write.options(**without_dictionaries(kept), **sized).parquet(out.table("kept"))
+        removed = removed_documents(rows, decisions, recipe.audit, keep_content=content)
+        removed.write.options(**without_dictionaries(removed)).parquet(out.table("removed"))
         quarantined_rows(rows).coalesce(1).write.parquet(out.table("quarantine"))
-        signal_rows(rows, decisions).write.parquet(out.table("signals"))
+        measured = signal_rows(rows, decisions)
+        measured.write.options(**without_dictionaries(measured)).parquet(out.table("signals"))
         _input_table(context).write.parquet(out.table("inputs"))
         for one in done:
             for table in one.facts["tables"]:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from jobs.core.errors import ConfigurationError
-from jobs.core.files import SCRATCH_COMPRESSION, join_path
+from jobs.core.files import SCRATCH_OPTIONS, join_path
 
 LAST = 2**63 - 1  # what documents without a value are ranked by
 RANK_PREFIX = "rank_"
@@ -126,8 +126,7 @@ def written(
     rows = (
         frame.observe(observation, *[value.alias(name) for name, value in observed.items()]) if observation else frame
     )
-    chosen = {"compression": SCRATCH_COMPRESSION, **(options or {})}
-    rows.write.mode("overwrite").options(**chosen).parquet(path)
+    rows.write.mode("overwrite").options(**{**SCRATCH_OPTIONS, **(options or {})}).parquet(path)
     if observation:
         counts = {name: value or 0 for name, value in observation.get.items()}
     return frame.sparkSession.read.schema(frame.schema).parquet(path), counts
