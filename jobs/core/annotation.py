@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobs.core.packaged_lists import path_of
 from jobs.core.recipe_file import Resolved
-from udfs.annotate import Plan
+from udfs.annotate import Plan, with_paths
 
 ANNOTATED_STEPS = (
     "repair_unicode",
@@ -23,7 +24,7 @@ def annotation_plan(resolved: Resolved, steps: Sequence[str]) -> Plan:
     recipe = resolved.recipe
     named = [name for name in steps if name in ANNOTATED_STEPS and name in recipe.steps]
     languages = recipe.languages
-    return Plan(
+    plan = Plan(
         steps=tuple((name, getattr(recipe.steps, name).model_dump()) for name in named),
         detect_language=languages.detect and bool(named),
         language_backend=languages.backend,
@@ -31,3 +32,4 @@ def annotation_plan(resolved: Resolved, steps: Sequence[str]) -> Plan:
         stop_words={code: tuple(pack.stop_words) for code, pack in resolved.packs.items() if pack.stop_words},
         default_language=languages.default,
     )
+    return with_paths(plan, path_of)

@@ -499,7 +499,10 @@ class UrlWords(Part):
 class Lexicon(Part):
     """A list of words and phrases (1 to 5 words)."""
 
-    path: str = Field(description="File or folder; plain lines, LDNOOBW's and dsojevic's layouts are read.")
+    path: str = Field(
+        description="File or folder, or package:NAME/PATH for one in an installed Python package; plain lines, "
+        "LDNOOBW's and dsojevic's layouts are read."
+    )
     language: str | None = Field(
         None, description="Language the list is for; null takes it from file names, else applies it to every language."
     )
