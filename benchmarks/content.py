@@ -12,20 +12,38 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import json
 import random
 import resource
+import shutil
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from udfs import lexicon, personal_data, signals, urls
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from processor_time import cpu_seconds_of_tree, one_core  # noqa: E402
+
+from udfs import lexicon, personal_data, signals, urls  # noqa: E402
 
 PHRASES = 5000
+PASS_RECIPE = """\
+recipe: {name}
+languages: {{detect: false, default: en}}
+extends: gopher
+steps: {{{more}extract_text: off, filter_repetition: off, decontaminate: off, dedup_exact: off, dedup_near: off}}
+"""
+PARTS = ("lexicon", "lexicon-pass", "removals", "urls", "personal")
 RUNS = 3
 TURNS = 15
 ENGLISH_STOP_WORDS = ["the", "be", "to", "of", "and", "that", "have", "with"]
@@ -118,6 +136,46 @@ def report_lexicon_cost(data: Path, texts: Sequence[str]) -> None:
     ]
     print(f"## Cost of a lexicon: {len(texts)} documents, {size:.0f} MB\n")
     table(["lexicon", "beside", "costs (median)", "quartiles"], rows)
+
+
+def report_lexicon_pass(data: Path) -> None:
+    """What a lexicon costs the whole job, from Parquet to kept and removed Parquet, beside filter_quality."""
+    from jobs import pipeline
+    from jobs.core.session import build_session
+
+    one_core()
+    spark = build_session("lexicon benchmark", master="local[1]")
+    rows = [row for part in sorted((data / "corpus" / "benchmark").glob("*.jsonl.gz")) for row in read(part)]
+    texts = [row["text"] for row in rows]
+    with tempfile.TemporaryDirectory(prefix="winnow-lexicon-") as temporary:
+        folder = Path(temporary)
+        (folder / "in").mkdir()
+        pq.write_table(pa.table({"id": [row["id"] for row in rows], "text": texts}), folder / "in" / "texts.parquet")
+        phrases = filled_up(listed_phrases(data), texts, distinct=True)
+        (folder / "phrases.txt").write_text("\n".join(phrase.text for phrase in phrases), encoding="utf-8")
+        lists = f"lexicons: {{listed: {{path: {folder / 'phrases.txt'}}}}}, lexicon_fraction_listed: {{max: 0.5}}"
+        for name, steps in (("quality", "filter_content: off, "), ("both", f"filter_content: {{{lists}}}, ")):
+            (folder / f"{name}.yaml").write_text(PASS_RECIPE.format(name=name, more=steps))
+
+        def work(name: str) -> float:
+            arguments = ["--recipe", str(folder / f"{name}.yaml"), "--input", str(folder / "in")]
+            began = cpu_seconds_of_tree()
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                code = pipeline.main([*arguments, "--output", str(folder / "out")])
+            assert code == 0
+            shutil.rmtree(folder / "out")
+            return cpu_seconds_of_tree() - began
+
+        work("quality"), work("both")
+        pairs = [(work("quality"), work("both")) for _ in range(RUNS)]
+    spark.stop()
+    alone, both = (statistics.median(side) for side in zip(*pairs, strict=True))
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    print(f"## A lexicon of {PHRASES} phrases in the whole job: {len(rows)} documents, {size:.0f} MB, one core\n")
+    table(
+        ["filter-quality", "with the lexicon", "costs"],
+        [[f"{alone:.1f} s", f"{both:.1f} s", f"{100 * (both / alone - 1):.0f} %"]],
+    )
 
 
 def on_top_of(base: Callable[[], object], other: Callable[[], object], *, instead: bool = False) -> tuple[str, str]:
@@ -262,12 +320,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--documents", type=int, default=4000, help="documents of the corpus that are timed")
     parser.add_argument("--domains", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=("lexicon", "removals", "urls", "personal"), help="one part alone")
+    parser.add_argument("--only", choices=list(PARTS), help="one part alone")
     arguments = parser.parse_args()
     texts = [row["text"] for row in read(arguments.data / "corpus" / "benchmark" / "part-00000.jsonl.gz")]
     texts = texts[: arguments.documents]
     parts: dict[str, Callable[[], None]] = {
         "lexicon": lambda: report_lexicon_cost(arguments.data, texts),
+        "lexicon-pass": lambda: report_lexicon_pass(arguments.data),
         "removals": lambda: report_removals(arguments.data),
         "urls": lambda: report_urls(arguments.domains),
         "personal": lambda: report_personal_data(arguments.data, texts),

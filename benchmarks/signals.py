@@ -41,6 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from peers import ask  # noqa: E402
+from processor_time import cpu_seconds_of_tree, one_core  # noqa: E402
 
 from udfs.signals import STEPS, StopWords, measure  # noqa: E402
 
@@ -79,33 +80,6 @@ def median(megabytes: float, runs: Sequence[tuple[float, float]]) -> Timing:
 
 def megabytes(texts: Sequence[str]) -> float:
     return sum(len(text.encode()) for text in texts) / 1e6
-
-
-def one_core() -> None:
-    """Pin this process, and what it starts from now on, to one core."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def cpu_seconds_of_tree() -> float:
-    """Return the CPU seconds of this process and all its descendants, ended ones included (Linux)."""
-    own = os.getpid()
-    parents, seconds = {}, {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            number = int(folder.name)
-            parents[number] = int(fields[1])
-            seconds[number] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-    def descends(number: int) -> bool:
-        while number and number != own:
-            number = parents.get(number, 0)
-        return number == own
-
-    return sum(used for number, used in seconds.items() if descends(number))
 
 
 def timed(work: Callable[[], object], repeats: int) -> list[tuple[float, float]]:
