@@ -101,7 +101,6 @@ STRIKES = (
     ("filter_repetition", "map", "executor"),
     ("dedup_exact", "shuffle", "worker"),
     ("dedup_near", "shuffle", "executor"),
-    ("pipeline", "map", "worker"),
 )
 MORE_STRIKES = (
     ("ingest", "write", "worker"),
@@ -116,6 +115,7 @@ MORE_STRIKES = (
     ("dedup_substring", "shuffle", "executor"),
     ("dedup_substring", "shuffle", "worker"),
     ("dedup_substring", "write", "worker"),
+    ("pipeline", "map", "worker"),
     ("pipeline", "shuffle", "executor"),
     ("pipeline", "shuffle", "worker"),
     ("pipeline", "write", "worker"),
