@@ -154,15 +154,16 @@ class Submitted:
         application = self.application()
         jobs = ask(f"{self.ui}/api/v1/applications/{application}/jobs?status=running") if application else None
         for job in jobs or ():
-            reads_shuffle = job["numSkippedStages"] + job["numCompletedStages"] > 0
+            reads_shuffle = len(job["stageIds"]) > 1  # its own, and those that it skips because they are done
             if group in job.get("jobGroup", "") and job["numActiveTasks"] and (reads_shuffle or not after_shuffle):
                 return dict(job)
         return None
 
-    def busy_executor(self) -> str | None:
-        """The id of an executor that has a task."""
-        found = ask(f"{self.ui}/api/v1/applications/{self.application()}/executors") or ()
-        return next((str(one["id"]) for one in found if one["id"] != "driver" and one["activeTasks"]), None)
+    def executor(self) -> str | None:
+        """The id of an executor, of one that has a task if any has; all hold what later tasks will ask them for."""
+        listed = ask(f"{self.ui}/api/v1/applications/{self.application()}/executors") or ()
+        found = [one for one in listed if one["id"] != "driver"]
+        return str(max(found, key=lambda one: one["activeTasks"])["id"]) if found else None
 
 
 # --------------------------------------------------------------------------------------------------------- the cluster
@@ -287,18 +288,16 @@ class Cluster:
         return [address for address, _ in listening_sockets(self.processes())]
 
     def kill_executor(self, submitted: Submitted) -> int | None:
-        """``kill -9`` the JVM of an executor that has a task; its process id, None when none had one."""
-        return _kill(self._busy(submitted))
+        """``kill -9`` the JVM of an executor of the job; its process id, None when there was none."""
+        return _kill(self._executor(submitted))
 
-    def _busy(self, submitted: Submitted) -> list[int]:
-        """The JVM of an executor of the job that has a task."""
-        busy = submitted.busy_executor()
-        return self.processes(f"--executor-id {busy} ", f"--app-id {submitted.application()} ") if busy else []
+    def _executor(self, submitted: Submitted) -> list[int]:
+        executor = submitted.executor()
+        return self.processes(f"--executor-id {executor} ", f"--app-id {submitted.application()} ") if executor else []
 
     def kill_worker(self, submitted: Submitted) -> int | None:
-        """``kill -9`` the worker above an executor that has a task, and start another in its place."""
-        busy = submitted.busy_executor()
-        executor = self.processes(f"--executor-id {busy} ", f"--app-id {submitted.application()} ") if busy else []
+        """``kill -9`` the worker above an executor of the job, and start another in its place."""
+        executor = self._executor(submitted)
         address = (
             re.search(r"--worker-url spark://Worker@[\d.]+:(\d+)", command_line(executor[0])) if executor else None
         )

@@ -124,7 +124,7 @@ MORE_STRIKES = (
 SMALL_TASKS = {
     "spark.sql.files.openCostInBytes": "1",
     "spark.sql.files.maxPartitionBytes": "16k",
-    "spark.sql.shuffle.partitions": "48",
+    "spark.sql.shuffle.partitions": "12",
     "spark.sql.adaptive.coalescePartitions.enabled": "false",
 }
 

@@ -22,7 +22,7 @@ def test_a_job_survives_its_executor_and_gives_what_an_undisturbed_one_gives(
     application = submitted.application()
     listening = cluster.listening()
     assert not [pid for pid in cluster.processes() if cluster.secret in command_line(pid)]
-    killed = wait_until(lambda: cluster.kill_executor(submitted), 120, "a busy executor", pause=0.02)
+    killed = wait_until(lambda: cluster.kill_executor(submitted), 120, "an executor", pause=0.02)
     assert dedup_exact.main([*arguments, str(tmp_path / "undisturbed")]) == 0
 
     assert submitted.wait() == 0, submitted.said()[-3000:]
