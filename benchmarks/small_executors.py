@@ -108,7 +108,10 @@ def main() -> None:
         home = chosen.folder or Path(temporary)
         source = home / f"documents-{chosen.gigabytes:g}"
         if not source.exists():
-            documents, size = write(source, round(chosen.gigabytes * 1e9))
+            unfinished = home / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            documents, size = write(unfinished, round(chosen.gigabytes * 1e9))
+            unfinished.rename(source)
             print(f"{documents:,} documents, {size / 1e9:.2f} GB of text")
         print(f"one executor of {chosen.memory_mb:,} MB, {chosen.cores} cores of {platform.machine()}\n")
         print("| job | ended | kept | seconds | processor seconds | MB in the largest Python worker |")
