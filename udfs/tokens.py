@@ -133,6 +133,21 @@ def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):
                         if tables.folds[row, 2] != 0:
                             state = hash_step(state, tables.folds[row, 2])
         position += width
+        if in_word and not own:
+            # The ASCII stretch that follows belongs to the word up to its next space: most of most texts.
+            while position < end:
+                byte = data[position]
+                if byte >= 0x80:
+                    break
+                bits = np.int64(tables.classes[byte])
+                if (bits & SPACE) != 0:
+                    break
+                if not normalised:
+                    state = hash_step(state, byte)
+                elif (bits & PUNCTUATION) == 0:
+                    state = hash_step(state, np.int64(byte) + (((bits & FOLDS) != 0) << 5))
+                    empty = False
+                position += 1
     if in_word and not empty:
         hashes[count] = mix(state)
         starts[count] = start - begin
