@@ -163,12 +163,15 @@ def hash_band(signature, band, rows, scope):
 def fill_planes(signature, planes):
     """Write the bit planes of a signature: the lowest bit of each mixed value, 64 to a word; then the second lowest."""
     words = len(planes) // PLANES
-    for index in range(len(planes)):
-        planes[index] = 0
-    for k in range(min(len(signature), PLANE_PERMUTATIONS)):
-        value = np.int64(mix32(signature[k]))
-        planes[k >> 6] |= (value & 1) << (k & 63)
-        planes[words + (k >> 6)] |= ((value >> 1) & 1) << (k & 63)
+    for word in range(words):
+        low = np.int64(0)
+        high = np.int64(0)
+        for bit in range(min(64, len(signature) - 64 * word)):
+            value = np.int64(mix32(signature[64 * word + bit]))
+            low |= (value & 1) << bit
+            high |= ((value >> 1) & 1) << bit
+        planes[word] = low
+        planes[words + word] = high
 
 
 @njit(cache=True, nogil=True)

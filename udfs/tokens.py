@@ -71,6 +71,25 @@ def mix(state):
     return state
 
 
+# What `hash_words` needs of an ASCII character, in one look: its code point and these bits.
+_ASCII_SPACE = np.uint64(1 << 8)
+_ASCII_DROPPED = np.uint64(1 << 9)
+
+
+def _ascii_table() -> NDArray[np.uint16]:
+    """Return [2, 128]: row 0 as the characters are; row 1 normalised, folded and with what is dropped marked."""
+    classes = load_tables().classes[:128]
+    exact = np.arange(128, dtype=np.uint16) | np.where(classes & SPACE, np.uint16(_ASCII_SPACE), np.uint16(0))
+    normalised = exact + np.where(classes & FOLDS, np.uint16(32), np.uint16(0))  # 'A' to 'a'
+    normalised |= np.where(classes & PUNCTUATION, np.uint16(_ASCII_DROPPED), np.uint16(0))
+    return np.stack([exact, normalised])
+
+
+_ASCII = _ascii_table()
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+
 @njit(cache=True, nogil=True)
 def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):
     """Hash the words of the UTF-8 text ``data[begin:end]``.
@@ -81,79 +100,96 @@ def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):
         end: Byte after its last.
         tables: `udfs.unicode.Tables`.
         normalised: Case-fold, remove punctuation and symbols, drop words left empty.
-        hashes: uint64[:], scratch of at least ``(end - begin) // 2 + 1`` elements; receives the hashes.
+        hashes: uint64[:], scratch of at least ``(end - begin) // 2 + 1`` elements; receives the hashes. What lies
+            behind them is overwritten.
         starts: int64[:] likewise; first byte of each word, counted from `begin`, in the original text.
         ends: int64[:] likewise; byte after each word.
 
     Returns:
         The number of words.
+
+    Where a word ends cannot be foretold, and a processor that guesses wrong at each loses more time than the hash
+    takes. So ASCII, most of most texts, is read without a branch: every character writes the word so far at
+    ``hashes[count]``, and only a space moves `count` on. Indexes are unsigned: Numba looks whether others count from
+    the end.
     """
-    count = 0
-    position = begin
-    in_word = False
+    text = data[begin:end]
+    size = np.uint64(len(text))
+    ascii_table = _ASCII[1] if normalised else _ASCII[0]
+    dropped = np.int64(PUNCTUATION if normalised else 0)
+    count = _ZERO
+    position = _ZERO
     own = False  # the current word is an own-word letter: only marks may still join it
-    empty = True  # nothing of the current word is left after normalisation
+    blank = _ONE  # 1 while nothing of the current word is left after normalisation, or there is no word
     state = HASH_START
-    start = begin
-    while position < end:
-        byte = data[position]
-        if byte < 0x80:
-            code_point = np.int64(byte)
-            width = np.int64(1)
-            bits = np.int64(tables.classes[byte])
+    start = _ZERO
+    while position < size:
+        if own and text[position] < 0x80:
+            hashes[count] = state
+            starts[count] = start
+            ends[count] = position
+            count += _ONE
+            own = False
+            blank = _ONE
+            state = HASH_START
+            start = position
+        while position < size:
+            byte = text[position]
+            if byte >= 0x80:
+                break
+            bits = np.uint64(ascii_table[np.uint64(byte)])
+            space = (bits >> np.uint64(8)) & _ONE
+            hashes[count] = state
+            starts[count] = start
+            ends[count] = position
+            count += space & ~blank
+            position += _ONE
+            grown = hash_step(state, bits & np.uint64(0xFF))
+            emptied = HASH_START if space else state
+            state = emptied if bits >= _ASCII_SPACE else grown
+            start = position if space else start
+            blank = space | (blank & (bits >> np.uint64(9)))
+        if position == size:
+            break
+        code_point = np.int64(0)
+        width = np.int64(2)
+        if 0xC2 <= byte < 0xE0 and position + _ONE < size and (text[position + _ONE] & 0xC0) == 0x80:
+            code_point = ((np.int64(byte) & 0x1F) << 6) | np.int64(text[position + _ONE] & 0x3F)
         else:
-            code_point, width = decode(data, position, end)
-            bits = np.int64(class_of(code_point, tables))
-        if in_word and ((bits & (SPACE | OWN_WORD)) != 0 or (own and (bits & MARK) == 0)):
-            if not empty:
-                hashes[count] = mix(state)
-                starts[count] = start - begin
-                ends[count] = position - begin
-                count += 1
-            in_word = False
-        if (bits & SPACE) == 0:
-            if not in_word:
-                in_word = True
-                own = (bits & OWN_WORD) != 0
-                empty = True
-                state = HASH_START
-                start = position
-            if not normalised:
+            code_point, width = decode(text, np.int64(position), np.int64(size))
+        bits_beyond = np.int64(class_of(code_point, tables))
+        if (bits_beyond & (SPACE | OWN_WORD)) != 0 or (own and (bits_beyond & MARK) == 0):
+            if blank == _ZERO:
+                hashes[count] = state
+                starts[count] = start
+                ends[count] = position
+                count += _ONE
+            own = (bits_beyond & OWN_WORD) != 0
+            blank = _ONE
+            state = HASH_START
+            start = position
+        position += np.uint64(width)
+        if (bits_beyond & SPACE) != 0:
+            start = position
+        elif (bits_beyond & dropped) == 0:
+            blank = _ZERO
+            if normalised and (bits_beyond & FOLDS) != 0:
+                row = np.uint64(case_row_of(code_point, tables))
+                state = hash_step(state, tables.folds[row, 0])
+                if tables.folds[row, 1] != 0:
+                    state = hash_step(state, tables.folds[row, 1])
+                    if tables.folds[row, 2] != 0:
+                        state = hash_step(state, tables.folds[row, 2])
+            else:
                 state = hash_step(state, code_point)
-                empty = False
-            elif (bits & PUNCTUATION) == 0:
-                empty = False
-                if (bits & FOLDS) == 0:
-                    state = hash_step(state, code_point)
-                else:
-                    row = case_row_of(code_point, tables)
-                    state = hash_step(state, tables.folds[row, 0])
-                    if tables.folds[row, 1] != 0:
-                        state = hash_step(state, tables.folds[row, 1])
-                        if tables.folds[row, 2] != 0:
-                            state = hash_step(state, tables.folds[row, 2])
-        position += width
-        if in_word and not own:
-            # The ASCII stretch that follows belongs to the word up to its next space: most of most texts.
-            while position < end:
-                byte = data[position]
-                if byte >= 0x80:
-                    break
-                bits = np.int64(tables.classes[byte])
-                if (bits & SPACE) != 0:
-                    break
-                if not normalised:
-                    state = hash_step(state, byte)
-                elif (bits & PUNCTUATION) == 0:
-                    state = hash_step(state, np.int64(byte) + (((bits & FOLDS) != 0) << 5))
-                    empty = False
-                position += 1
-    if in_word and not empty:
-        hashes[count] = mix(state)
-        starts[count] = start - begin
-        ends[count] = end - begin
-        count += 1
-    return count
+    if blank == _ZERO:
+        hashes[count] = state
+        starts[count] = start
+        ends[count] = size
+        count += _ONE
+    for index in range(count):
+        hashes[np.uint64(index)] = mix(hashes[np.uint64(index)])
+    return np.int64(count)
 
 
 @njit(cache=True, nogil=True)
