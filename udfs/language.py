@@ -9,7 +9,7 @@ Definition. The answer is that of `langdetect` 1.0.9 (Shuyo Nakatani's language-
 2. *N-grams.* Of 1 … 3 characters, those that a profile has; none that ends in the second of two capitals.
 3. *Trials.* The library draws n-grams with Python's Mersenne Twister until one profile has more than 0.99999 of the
    posterior, looked at every fifth draw, or a thousand draws are done; a draw multiplies a profile's share by w +
-   p(n-gram), w = (0.5 + 0.05 · z) / 10 000, z normal. There are `TRIALS` trials, each with its z, whose shares are
+   p(n-gram), p held to 24 bits, w = (0.5 + 0.05 · z) / 10 000, z normal. There are `TRIALS` trials, each with its z, whose shares are
    averaged. A seed fixes the generator's words, so that the *same* words serve every document: they are computed once
    (`RANDOM_WORDS` of them) and the draws of a document depend on its own n-grams only. The profile with the largest
    mean share is the answer; zh-cn and zh-tw are two profiles of one language.
@@ -102,7 +102,11 @@ OUTSIDE_UPPER = 0xFFFE  # likewise, upper-case
 
 PHI = np.uint64(0x9E3779B97F4A7C15)
 IN_ASCII = 1 << 30
+BY_NUMBERS = 1 << 29
 RARE = 63
+CROWDED = 12  # profiles that have an n-gram from which on its probabilities are stored for all
+IN_DENSE = 63
+AHEAD = 31  # draws that are looked up together: one and six times five
 
 
 class Detection(NamedTuple):
@@ -118,12 +122,16 @@ class Model(NamedTuple):
     """The profiles as flat arrays, as kernels take them."""
 
     keys: NDArray[np.uint64]  # [2^bits] n-gram; 0: free
-    values: NDArray[np.int64]  # [2^bits] first entry << 16 | entries << 8 | length
+    values: NDArray[np.int32]  # [2^bits] where its probabilities are: first entry << 8 | entries << 2 | length, or
+    # row of `dense` << 8 | IN_DENSE << 2 | length
     numbers: NDArray[np.uint8]  # [65536] class → `RARE`, or its number among the letters of ASCII and the space
-    common: NDArray[np.int32]  # [3, 64³] slot of an n-gram of 1 … 3 numbered classes, -1 where no profile has it
+    common: NDArray[np.int32]  # [3, 64³] the same of n-grams of 1 … 3 numbered classes, -1 where no profile has one
+    known: NDArray[np.uint64]  # [3, 64²] whether one has it, a bit each
     owners: NDArray[np.uint8]  # [entries] profile
-    shares: NDArray[np.float64]  # [entries] probability of the n-gram among those of its length
-    ratios: NDArray[np.float64]  # [entries] log((w + p) / w)
+    shares: NDArray[np.float32]  # [entries] probability of the n-gram among those of its length
+    dense: NDArray[np.float32]  # [rows, profiles rounded up to fours] the same of n-grams that many profiles have
+    dense_ratios: NDArray[np.float32]  # [rows, likewise] their log-ratios
+    ratios: NDArray[np.float32]  # [entries] log((w + p) / w)
     random: NDArray[np.uint32]  # [RANDOM_WORDS] what the library's generator gives for its seed
     expected: NDArray[np.float64]  # [profiles, 3] log-ratio that text of the language has, an n-gram of 1 … 3
     twins: NDArray[np.int64]  # [profiles] the other profile of the same language, or itself
@@ -191,16 +199,15 @@ def _upper_case() -> NDArray[np.bool_]:
 
 
 @njit(cache=True)
-def _fill_slots(grams, first, keys, values):
-    """Put n-grams (uint64, sorted, never 0) and their ranges of entries into an open-addressing table."""
+def _fill_slots(grams, packed, keys, values):
+    """Put n-grams (uint64, sorted, never 0) and where their probabilities are into an open-addressing table."""
     mask = np.uint64(len(keys) - 1)
     for i in range(len(grams)):
         slot = _mix(grams[i]) & mask
         while keys[slot] != 0:
             slot = (slot + np.uint64(1)) & mask
-        length = 1 + (grams[i] >= np.uint64(1 << 16)) + (grams[i] >= np.uint64(1 << 32))
         keys[slot] = grams[i]
-        values[slot] = first[i] << 16 | (first[i + 1] - first[i]) << 8 | length
+        values[slot] = packed[i]
 
 
 @cache
@@ -217,6 +224,25 @@ def known_languages() -> tuple[str, ...]:
 
 def _code(profile: str) -> str:
     return profile.partition("-")[0]
+
+
+def _dense_rows(
+    owners: NDArray[np.uint8],
+    shares: NDArray[np.float32],
+    first: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    profiles: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the probabilities of the n-grams that at least `CROWDED` profiles have, [rows, profiles rounded up to
+    fours], and the row of each n-gram, or -1."""
+    crowded = np.flatnonzero(entries >= CROWDED)
+    dense = np.zeros((len(crowded), -(-profiles // 4) * 4), dtype=np.float32)
+    for row, gram in enumerate(crowded):
+        of_gram = slice(first[gram], first[gram] + entries[gram])
+        dense[row, owners[of_gram]] = shares[of_gram]
+    places = np.full(len(first), -1)
+    places[crowded] = np.arange(len(crowded))
+    return dense, places
 
 
 def _random_words() -> NDArray[np.uint32]:
@@ -252,22 +278,24 @@ def load_model(one_script: bool = False) -> Model:
     all_keys, all_profiles = np.concatenate(keys), np.concatenate(profiles)
     order = np.lexsort((all_profiles, all_keys))
     unique, first = np.unique(all_keys[order], return_index=True)
+    owners, all_shares = all_profiles[order], np.concatenate(shares)[order].astype(np.float32)
+    entries = np.diff(first, append=len(order))
+    dense, places = _dense_rows(owners, all_shares, first, entries, len(names))
+    lengths = 1 + (unique >= 1 << 16).astype(np.int64) + (unique >= 1 << 32)
+    packed = np.where(places < 0, first << 8 | entries << 2, places << 8 | IN_DENSE << 2) | lengths
     slots = np.zeros(1 << (2 * len(unique)).bit_length(), dtype=np.uint64)
-    values = np.zeros(len(slots), dtype=np.int64)
-    _fill_slots(unique, np.append(first, len(order)), slots, values)
+    values = np.zeros(len(slots), dtype=np.int32)
+    _fill_slots(unique, packed, slots, values)
     numbers = np.full(0x10000, RARE, dtype=np.uint8)
     for number, letter in enumerate(" " + string.ascii_letters):
         numbers[ord(letter)] = number
-    used = np.flatnonzero(slots)
-    lengths = values[used] & 0xFF
     common = np.full((3, 1 << 18), -1, dtype=np.int32)
     for n in (1, 2, 3):
-        of_length = used[lengths == n]
-        grams = slots[of_length]
+        grams = unique[lengths == n]
         codes = [numbers[(grams >> np.uint64(16 * k) & np.uint64(0xFFFF)).astype(np.int64)] for k in range(n)]
-        all_common = np.all(np.stack(codes) != RARE, axis=0)
-        places = sum(code[all_common].astype(np.int64) << 6 * (n - 1 - k) for k, code in enumerate(codes))
-        common[n - 1, places] = of_length[all_common]
+        numbered = np.all(np.stack(codes) != RARE, axis=0)
+        cells = sum(code[numbered].astype(np.int64) << 6 * (n - 1 - k) for k, code in enumerate(codes))
+        common[n - 1, cells] = packed[lengths == n][numbered]
 
     messages = _messages()
     spoken = [_code(name) for name in names]
@@ -288,9 +316,12 @@ def load_model(one_script: bool = False) -> Model:
         values=values,
         numbers=numbers,
         common=common,
-        owners=all_profiles[order],
-        shares=np.concatenate(shares)[order],
-        ratios=np.concatenate(ratios)[order],
+        known=np.packbits(common >= 0, axis=1, bitorder="little").view("<u8").astype(np.uint64),
+        owners=owners,
+        shares=all_shares,
+        dense=dense,
+        dense_ratios=np.log((SMOOTHING + dense.astype(np.float64)) / SMOOTHING).astype(np.float32),
+        ratios=np.concatenate(ratios)[order].astype(np.float32),
         random=_random_words(),
         expected=np.array(expected),
         twins=np.array(twins),
@@ -458,21 +489,19 @@ def _squeeze(out, count, one_script):
             other += (DENSE_WEIGHT - 1) * _is_dense(out[k])
     drop_latin = latin < LETTERS_PER_LETTER * other if one_script else 2 * latin < other
     drop_other = one_script and not drop_latin and latin < LETTERS_PER_LETTER * MIXED * other
-    kept = 0
-    last = np.uint16(SPACE)
+    kept = np.uint64(0)
+    spaced = True
     for k in range(count):
         value = out[k]
         if drop_latin and 65 <= value <= 122:
             continue
-        if value in (BRACKET, PUNCTUATION):
-            value = np.uint16(SPACE)
-        if drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF):
-            value = np.uint16(SPACE)
-        out[kept] = value
-        kept += value != SPACE or last != SPACE
-        last = value
+        blank = value in (SPACE, BRACKET, PUNCTUATION)
+        blank |= drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF)
+        out[kept] = SPACE if blank else value
+        kept += np.uint64(not (blank and spaced))
+        spaced = blank
     lesser = 0.0 if drop_latin or drop_other else min(latin, other) / max(latin + other, 1)
-    return kept, lesser
+    return np.int64(kept), lesser
 
 
 @njit(cache=True, nogil=True)
@@ -518,56 +547,88 @@ def _slot_of(key, model):
 def _collect(text, size, model, grams, looked):
     """Collect the known n-grams of a cleaned text, in the library's order.
 
+    Most texts are of numbered classes, and most of their n-grams are never looked at again: whether a profile has one
+    is a bit, and where its entries are is left to `_value_of_gram`. Words end where no processor foretells it: no
+    branch depends on that.
+
     Args:
         text: uint16[:], character classes.
         size: Its positions.
         model: The model.
-        grams: int32[:], receives the slot of each known n-gram, `IN_ASCII` added where it ends in an ASCII letter.
+        grams: int32[:], receives what `_value_of_gram` takes for each known n-gram; has room for three more.
         looked: int64[2, 3], receives how many n-grams of 1 … 3 characters there were, known or not; row 1: of those
             that end in an ASCII letter.
 
     Returns:
         The number of known n-grams.
     """
-    upper, numbers, common = model.upper, model.numbers, model.common
-    looked[:] = 0
-    found = 0
+    upper, numbers, known = model.upper, model.numbers, model.known
+    known1, known2, known3 = known[0], known[1], known[2]
+    all1 = all2 = all3 = ascii1 = ascii2 = ascii3 = np.int64(0)
+    found = np.uint64(0)
+    one = np.uint64(1)
     first = np.uint64(SPACE)
     middle = np.uint64(SPACE)
-    capital = False
-    place = np.int64(0)
-    rare = 0  # of the last three characters, those without a number, as bits
+    after_letter = np.int64(0)  # whether `middle` is no space
+    before = np.int64(0)  # whether it is a capital
+    place = np.uint64(0)
+    rare = np.int64(0)  # of the last three characters, those without a number, as bits
     for at in range(size):
         last = np.uint64(text[at])
-        number = np.int64(numbers[last])
-        place = (place << 6 | number) & 0x3FFFF
+        number = np.uint64(numbers[last])
+        place = (place << np.uint64(6) | number) & np.uint64(0x3FFFF)
         rare = (rare << 1 | (number == RARE)) & 7
-        before = capital
-        capital = upper[last]
-        if not (capital and before):
-            in_ascii = np.int64(last < 128 and last != SPACE)
-            flag = np.int32(in_ascii << 30)
-            if last != SPACE:
-                looked[in_ascii, 0] += 1
-                slot = common[0, number] if rare & 1 == 0 else _slot_of(last, model)
+        capital = np.int64(upper[last])
+        letter = np.int64(last != SPACE)
+        taken = 1 - (capital & before)
+        take1 = taken & letter
+        take2 = taken & (letter | after_letter)
+        take3 = taken & after_letter
+        in_ascii = letter & np.int64(last < 128)
+        all1 += take1
+        all2 += take2
+        all3 += take3
+        ascii1 += take1 & in_ascii
+        ascii2 += take2 & in_ascii
+        ascii3 += take3 & in_ascii
+        flag = np.int32(in_ascii << 30)
+        if rare == 0:
+            flag |= np.int32(BY_NUMBERS)
+            pair = place & np.uint64(0xFFF)
+            grams[found] = np.int32(number) | np.int32(1 << 18) | flag
+            found += np.uint64(take1) & (known1[0] >> number)
+            grams[found] = np.int32(pair) | np.int32(2 << 18) | flag
+            found += np.uint64(take2) & (known2[pair >> np.uint64(6)] >> (pair & np.uint64(63)))
+            grams[found] = np.int32(place) | np.int32(3 << 18) | flag
+            found += np.uint64(take3) & (known3[place >> np.uint64(6)] >> (place & np.uint64(63)))
+        else:
+            if take1:
+                slot = _slot_of(last, model)
                 grams[found] = slot | flag
-                found += slot >= 0
-            if last != SPACE or middle != SPACE:
-                looked[in_ascii, 1] += 1
-                slot = common[1, place & 0xFFF] if rare & 3 == 0 else _slot_of(middle | last << np.uint64(16), model)
+                found += one if slot >= 0 else np.uint64(0)
+            if take2:
+                slot = _slot_of(middle | last << np.uint64(16), model)
                 grams[found] = slot | flag
-                found += slot >= 0
-            if middle != SPACE:
-                looked[in_ascii, 2] += 1
-                if rare == 0:
-                    slot = common[2, place]
-                else:
-                    slot = _slot_of(first | middle << np.uint64(16) | last << np.uint64(32), model)
+                found += one if slot >= 0 else np.uint64(0)
+            if take3:
+                slot = _slot_of(first | middle << np.uint64(16) | last << np.uint64(32), model)
                 grams[found] = slot | flag
-                found += slot >= 0
+                found += one if slot >= 0 else np.uint64(0)
         first = middle
         middle = last
-    return found
+        after_letter = letter
+        before = capital
+    looked[0, 0], looked[0, 1], looked[0, 2] = all1 - ascii1, all2 - ascii2, all3 - ascii3
+    looked[1, 0], looked[1, 1], looked[1, 2] = ascii1, ascii2, ascii3
+    return np.int64(found)
+
+
+@njit(cache=True, nogil=True)
+def _value_of_gram(gram, common, values):
+    """Return what `Model.values` has for a known n-gram as `_collect` noted it."""
+    if gram & BY_NUMBERS:
+        return common[np.uint64((gram >> 18) & 3) - np.uint64(1), np.uint64(gram & 0x3FFFF)]
+    return values[np.uint64(gram & (BY_NUMBERS - 1))]
 
 
 @njit(cache=True, nogil=True)
@@ -579,7 +640,70 @@ def _uniform(words, at):
 
 
 @njit(cache=True, nogil=True)
-def _draw(grams, found, model, posterior, shares):
+def _look_ahead(grams, found, words, common, values, shift, at, drawn, ends):
+    """Look up the next `AHEAD` draws, so that the memory is asked for all of them at once.
+
+    Args:
+        grams, found: The document's n-grams.
+        words, common, values: `random`, `common` and `values` of the model.
+        shift: Bits that `random.choice` takes off each of the generator's words.
+        at: The next of those words.
+        drawn: int64[AHEAD], receives what `Model.values` has for the n-grams drawn.
+        ends: int64[AHEAD], receives the word after each draw.
+    """
+    taken = np.uint64(0)
+    while taken < AHEAD:
+        # random.choice: as many bits as the length has, until they are below it.
+        at = 0 if at == RANDOM_WORDS else at
+        chosen = np.uint64(words[np.uint64(at)] >> shift)
+        at += 1
+        drawn[taken] = chosen
+        ends[taken] = at
+        taken += np.uint64(chosen < found)
+    for k in range(AHEAD):
+        drawn[k] = _value_of_gram(grams[np.uint64(drawn[k])], common, values)
+
+
+@njit(cache=True, nogil=True)
+def _multiply(posterior, drawn, first, last, owners, probabilities, dense, weight):
+    """Multiply each profile's posterior by 1 + p · weight for some draws, p what it gives to the n-gram drawn.
+
+    Args:
+        posterior: float64[profiles rounded up to fours], non-negative.
+        drawn: The draws, as `_look_ahead` notes them.
+        first, last: Which of them, `last` excluded.
+        owners, probabilities, dense: Of the model.
+        weight: 1 / w.
+
+    Returns:
+        (sum of the posterior, the largest), four at a time: the same on every machine.
+    """
+    for draw in range(first, last):
+        place = np.uint64(drawn[draw] >> 8)
+        entries = np.uint64((drawn[draw] >> 2) & 63)
+        if entries == IN_DENSE:
+            for p in range(len(posterior)):
+                posterior[p] *= 1.0 + np.float64(dense[place, p]) * weight
+        else:
+            for k in range(place, place + entries):
+                posterior[owners[np.uint64(k)]] *= 1.0 + np.float64(probabilities[np.uint64(k)]) * weight
+    sum0 = sum1 = sum2 = sum3 = 0.0
+    top0 = top1 = top2 = top3 = 0.0
+    for p in range(0, len(posterior), 4):
+        value0, value1, value2, value3 = posterior[p], posterior[p + 1], posterior[p + 2], posterior[p + 3]
+        sum0 += value0
+        sum1 += value1
+        sum2 += value2
+        sum3 += value3
+        top0 = max(top0, value0)
+        top1 = max(top1, value1)
+        top2 = max(top2, value2)
+        top3 = max(top3, value3)
+    return (sum0 + sum1) + (sum2 + sum3), max(max(top0, top1), max(top2, top3))
+
+
+@njit(cache=True, nogil=True)
+def _draw(grams, found, model, posterior, ahead, shares):
     """Draw n-grams as the library does, and set each profile's mean share of the posterior.
 
     The posterior is kept up to a factor: a draw multiplies it by 1 + p / w where a profile has the n-gram.
@@ -588,9 +712,12 @@ def _draw(grams, found, model, posterior, shares):
         grams, found: The document's n-grams.
         model: The model.
         posterior: float64[profiles rounded up to fours], scratch.
+        ahead: int64[2, AHEAD], scratch.
         shares: float64[profiles], receives the shares.
     """
-    words, values, owners, probabilities = model.random, model.values, model.owners, model.shares
+    words, common, values = model.random, model.common, model.values
+    owners, probabilities, dense = model.owners, model.shares, model.dense
+    draws, ends = ahead[0], ahead[1]
     profiles = len(shares)
     size_bits = 0
     while (found >> size_bits) > 0:
@@ -609,53 +736,27 @@ def _draw(grams, found, model, posterior, shares):
             at += 4
             z = math.cos(angle) * radius
             spare = math.sin(angle) * radius
-        per_weight = BASE_FREQUENCY / (ALPHA + z * ALPHA_WIDTH)
+        weight = BASE_FREQUENCY / (ALPHA + z * ALPHA_WIDTH)
         posterior[:profiles] = 1.0
         posterior[profiles:] = 0.0
-        draw = 0
+        place = AHEAD
+        drawn = 0
+        count = 1  # the library looks at the first draw, and at every fifth after it
         while True:
-            # random.choice: as many bits as the length has, until they are below it.
-            chosen = found
-            while chosen >= found:
-                at = 0 if at == RANDOM_WORDS else at
-                chosen = np.int64(words[at] >> shift)
-                at += 1
-            value = values[grams[chosen] & (IN_ASCII - 1)]
-            first = value >> 16
-            for k in range(first, first + ((value >> 8) & 0xFF)):
-                posterior[owners[k]] *= 1.0 + probabilities[k] * per_weight
-            if draw % 5 == 0:
-                total, top = _sum_and_top(posterior)
-                if top > SHARE_TO_END * total or draw >= DRAWS:
-                    break
-                if total > 1e100:
-                    posterior /= total
-            draw += 1
+            if place + count > AHEAD:
+                _look_ahead(grams, np.uint64(found), words, common, values, shift, at, draws, ends)
+                place = 0
+            total, top = _multiply(posterior, draws, place, place + count, owners, probabilities, dense, weight)
+            place += count
+            drawn += count
+            at = ends[place - 1]
+            if top > SHARE_TO_END * total or drawn > DRAWS:
+                break
+            if total > 1e100:
+                posterior /= total
+            count = 5
         for p in range(profiles):
             shares[p] += posterior[p] / total / TRIALS
-
-
-@njit(cache=True, nogil=True)
-def _sum_and_top(values):
-    """Return the sum and the largest of non-negative values, four at a time: the same on every machine."""
-    sum0 = sum1 = sum2 = sum3 = 0.0
-    top0 = top1 = top2 = top3 = 0.0
-    for p in range(0, len(values), 4):
-        value = values[p]
-        sum0 += value
-        top0 = value if value > top0 else top0
-        value = values[p + 1]
-        sum1 += value
-        top1 = value if value > top1 else top1
-        value = values[p + 2]
-        sum2 += value
-        top2 = value if value > top2 else top2
-        value = values[p + 3]
-        sum3 += value
-        top3 = value if value > top3 else top3
-    top0 = top1 if top1 > top0 else top0
-    top2 = top3 if top3 > top2 else top2
-    return (sum0 + sum1) + (sum2 + sum3), top2 if top2 > top0 else top0
 
 
 @njit(cache=True, nogil=True)
@@ -666,31 +767,31 @@ def _fit(grams, found, looked, profile, model):
     about 1 for text of the language. N-grams of Latin letters do not count against a language of another script.
     """
     values, owners, ratios, expectation = model.values, model.owners, model.ratios, model.expected
+    common, dense_ratios = model.common, model.dense_ratios
     skip = not model.latin[profile]
     sampled = min(found, FITTED)
     both = 0.0
     three = 0.0
-    for k in range(sampled):
-        at = k
+    for sample in range(sampled):
+        at = sample
         if found > FITTED:
-            at = (k * found + np.int64(_mix(np.uint64(k + 1) * PHI) >> np.uint64(33)) % found) // FITTED
-        gram = grams[at]
+            at = (sample * found + np.int64(_mix(np.uint64(sample + 1) * PHI) >> np.uint64(33)) % found) // FITTED
+        gram = grams[np.uint64(at)]
         if skip and gram >= IN_ASCII:
             continue
-        value = values[gram & (IN_ASCII - 1)]
-        low = value >> 16
-        high = low + ((value >> 8) & 0xFF)
-        end = high
-        while low < high:
-            half = (low + high) >> 1
-            if owners[half] < profile:
-                low = half + 1
-            else:
-                high = half
-        if low < end and owners[low] == profile:
-            both += ratios[low]
-            if value & 0xFF == 3:
-                three += ratios[low]
+        value = _value_of_gram(gram, common, values)
+        place = np.uint64(value >> 8)
+        entries = np.uint64((value >> 2) & 63)
+        ratio = 0.0
+        if entries == IN_DENSE:
+            ratio = float(dense_ratios[place, profile])
+        else:
+            for k in range(place, place + entries):
+                if owners[np.uint64(k)] == profile:
+                    ratio = float(ratios[np.uint64(k)])
+        both += ratio
+        if value & 3 == 3:
+            three += ratio
     both *= found / sampled
     three *= found / sampled
     counted = 0
@@ -710,10 +811,11 @@ def _detect_batch(data, offsets, model, one_script, best, second, numbers):
     """Find the best and second profile of every document (-1: none), and the numbers that the score is made of."""
     capacity = max(MAX_CHARACTERS, (WINDOW_BYTES + 4) * WINDOWS) + WINDOWS + LOCAL_MAX + 2
     text = np.empty(capacity, dtype=np.uint16)
-    grams = np.empty(3 * capacity + 1, dtype=np.int32)
+    grams = np.empty(3 * capacity + 3, dtype=np.int32)
     looked = np.zeros((2, 3), dtype=np.int64)
     profiles = len(model.twins)
-    posterior = np.zeros((profiles + 3) // 4 * 4)
+    posterior = np.zeros(model.dense.shape[1])
+    ahead = np.empty((2, AHEAD), dtype=np.int64)
     shares = np.zeros(profiles)
     for i in range(len(offsets) - 1):
         best[i] = -1
@@ -722,7 +824,7 @@ def _detect_batch(data, offsets, model, one_script, best, second, numbers):
         found = _collect(text, size, model, grams, looked)
         if found == 0:
             continue
-        _draw(grams, found, model, posterior, shares)
+        _draw(grams, found, model, posterior, ahead, shares)
         top = 0
         for p in range(1, profiles):
             if shares[p] > shares[top]:

@@ -211,7 +211,8 @@ def test_a_worker_without_the_package_ends_the_job_with_what_to_do(
     arguments = ("--recipe", "gopher", "--input", str(corpus), "--output", str(tmp_path / "out"))
     submitted = cluster.submit("ingest", *arguments, python=python_without_winnow(tmp_path), send_package=False)
     assert submitted.wait() == 2, submitted.said()[-3000:]
-    assert "No module named 'jobs'" in submitted.last_line()
+    # An editable installation leaves data files under jobs/, so that it may be a module inside that is missed first.
+    assert "No module named 'jobs" in submitted.last_line()
     assert "--archives" in submitted.last_line()
 
 

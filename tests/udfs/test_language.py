@@ -75,10 +75,22 @@ def test_the_table_holds_the_probabilities_of_the_library() -> None:
     for slot in used[:: len(used) // 3000].tolist():
         key, value = int(model.keys[slot]), int(model.values[slot])
         gram = "".join(chr(key >> shift & 0xFFFF) for shift in (0, 16, 32) if key >> shift)
-        entries = slice(value >> 16, (value >> 16) + (value >> 8 & 255))
-        owners = [names[owner] for owner in model.owners[entries]]
-        assert dict(zip(owners, model.shares[entries], strict=True)) == plain.shares_of_profiles()[gram]
-        assert value & 255 == len(gram)
+        place, entries, length = value >> 8, value >> 2 & 63, value & 3
+        if entries == language.IN_DENSE:
+            shares = model.dense[place, : len(names)]
+            assert np.count_nonzero(model.dense[place]) == np.count_nonzero(shares) >= language.CROWDED
+        else:
+            assert entries < language.CROWDED
+            shares = np.zeros(len(names), dtype=np.float32)
+            shares[model.owners[place : place + entries]] = model.shares[place : place + entries]
+        expected = {name: np.float32(share) for name, share in plain.shares_of_profiles()[gram].items()}
+        assert {name: share for name, share in zip(names, shares, strict=True) if share > 0} == expected
+        assert length == len(gram)
+        numbers = [int(model.numbers[ord(character)]) for character in gram]
+        if language.RARE not in numbers:
+            cell = sum(number << 6 * place for place, number in enumerate(reversed(numbers)))
+            assert model.common[length - 1, cell] == value
+            assert model.known[length - 1, cell >> 6] >> np.uint64(cell & 63) & np.uint64(1)
 
 
 @pytest.mark.parametrize("one_script", [False, True])
