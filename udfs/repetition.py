@@ -2,12 +2,13 @@
 of the text.
 
 - `duplicate_{line,paragraph}_fraction`: repeats / all. The first copy is no repeat: 10 lines of which 4 are equal
-give 3/10. - `duplicate_{line,paragraph}_char_fraction`: characters in repeats / characters in all. -
-`top_{2,3,4}gram_char_fraction`: word characters covered by the most frequent word n-gram / word characters; 0 unless
-it occurs twice;
-  of equally frequent ones the one that covers most. Occurrences may overlap; a character is counted once.
-- `duplicate_{5…10}gram_char_fraction`: word characters covered by the union of all n-grams that occur at least twice
-/ word characters.
+  give 3/10.
+- `duplicate_{line,paragraph}_char_fraction`: characters in repeats / characters in all.
+- `top_{2,3,4}gram_char_fraction`: word characters covered by the most frequent word n-gram / word characters; 0 unless
+  it occurs twice; of equally frequent ones the one that covers most. Occurrences may overlap; a character is counted
+  once.
+- `duplicate_{5…10}gram_char_fraction`: word characters covered by the union of all n-grams that occur at least twice /
+  word characters.
 
 An n-gram is known by a number: that of a word is given to its hash, that of a longer one to the pair of numbers of
 its two (n−1)-grams, so beyond the word hashes nothing rests on hash equality. A position can hold a repeated
@@ -17,6 +18,9 @@ so each length costs at most one pass over the words and next to nothing on clea
 Tables are open addressing with linear probing, at most half full (three quarters above four million entries). The
 first slot depends on a multiplier drawn at random per process: no text can be written to make a table slow, and
 results do not depend on it.
+
+Indexes are unsigned, for Numba looks whether others count from the end; whether a word comes again cannot be foretold,
+so that no branch depends on it where that can be had.
 """
 
 # mypy: allow-untyped-defs
@@ -47,17 +51,17 @@ def number_of(key, keys, count, table, shift, seed):
     hashed = key * seed
     hashed ^= hashed >> np.uint64(32)
     hashed *= np.uint64(0x9E3779B97F4A7C15)
-    slot = np.int64(hashed >> shift)
-    mask = (np.int64(1) << np.int64(np.uint64(64) - shift)) - 1
+    slot = hashed >> shift
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> shift
     while True:
         number = table[slot]
         if number < 0:
             table[slot] = count
-            keys[count] = key
+            keys[np.uint64(count)] = key
             return np.int64(count)
-        if keys[number] == key:
+        if keys[np.uint64(number)] == key:
             return np.int64(number)
-        slot = (slot + 1) & mask
+        slot = (slot + np.uint64(1)) & mask
 
 
 @njit(cache=True, nogil=True)
@@ -101,64 +105,67 @@ def cover_ngrams(hashes, ends, words, scratch, seed, covered):
     distinct = np.int64(0)
     for word in range(words):
         number = number_of(hashes[word], hashes, distinct, table, shift, seed)
-        if number == distinct:
-            counts[number] = 0
-            distinct += 1
-        counts[number] += 1
+        is_new = number == distinct
+        counts[np.uint64(number)] = 1 if is_new else counts[np.uint64(number)] + 1
+        distinct += is_new
         numbers[word] = number
-    alive = 0
+    alive = np.uint64(0)
     for word in range(words):
-        if counts[numbers[word]] > 1:
-            positions[alive] = word
-            numbers[alive] = numbers[word]
-            alive += 1
+        number = numbers[word]
+        positions[alive] = word
+        numbers[alive] = number
+        alive += np.uint64(counts[np.uint64(number)] > 1)
     for n in range(SHORTEST_NGRAM, LONGEST_NGRAM + 1):
         if alive < 2:
             return
-        shift = clear_table(table, alive)
+        shift = clear_table(table, np.int64(alive))
         distinct = np.int64(0)
         expected = np.int64(0)
-        found = 0
+        found = np.uint64(0)
         best_count = 1
         best_cover = 0
-        for item in range(alive - 1):
-            position = positions[item]
+        for item in range(np.int64(alive) - 1):
+            position = np.int64(positions[item])
             if positions[item + 1] != position + 1:
                 continue
             key = (np.uint64(numbers[item]) << np.uint64(32)) | np.uint64(numbers[item + 1])
             # Where text comes again its n-grams follow each other as they did the first time: look there first.
             expected += 1
-            if expected < distinct and hashes[expected] == key:
+            if expected < distinct and hashes[np.uint64(expected)] == key:
                 number = expected
             else:
                 number = number_of(key, hashes, distinct, table, shift, seed)
                 expected = number
             positions[found] = position
             numbers[found] = number
-            found += 1
+            found += np.uint64(1)
+            at = np.uint64(number)
+            behind = np.uint64(position + n)
             if number == distinct:
                 distinct += 1
-                counts[number] = 1
+                counts[at] = 1
                 if n <= LONGEST_TOP_NGRAM:
-                    covers[number] = ends[position + n] - ends[position]
-                    lasts[number] = position + n
+                    covers[at] = ends[behind] - ends[np.uint64(position)]
+                    lasts[at] = position + n
                 continue
-            counts[number] += 1
+            counts[at] += 1
             if n <= LONGEST_TOP_NGRAM:
-                covers[number] += ends[position + n] - ends[max(position, lasts[number])]
-                lasts[number] = position + n
-                if counts[number] > best_count or (counts[number] == best_count and covers[number] > best_cover):
-                    best_count = counts[number]
-                    best_cover = covers[number]
-        alive = 0
-        union = 0
-        last = 0
-        for item in range(found):
-            if counts[numbers[item]] > 1:
-                position = positions[item]
-                union += ends[position + n] - ends[max(position, last)]
-                last = position + n
-                positions[alive] = position
-                numbers[alive] = numbers[item]
-                alive += 1
+                covers[at] += ends[behind] - ends[np.uint64(max(position, lasts[at]))]
+                lasts[at] = position + n
+                if counts[at] > best_count or (counts[at] == best_count and covers[at] > best_cover):
+                    best_count = counts[at]
+                    best_cover = covers[at]
+        alive = np.uint64(0)
+        union = np.int64(0)
+        last = np.int64(0)
+        for item in range(np.int64(found)):
+            number = numbers[item]
+            position = np.int64(positions[item])
+            repeated = counts[np.uint64(number)] > 1
+            new_chars = ends[np.uint64(position + n)] - ends[np.uint64(max(position, last))]
+            union += new_chars if repeated else 0
+            last = position + n if repeated else last
+            positions[alive] = position
+            numbers[alive] = number
+            alive += np.uint64(repeated)
         covered[n] = best_cover if n <= LONGEST_TOP_NGRAM else union

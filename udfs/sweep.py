@@ -5,7 +5,7 @@ closed as their whitespace is met, and everything that `udfs.signals.SIGNALS` di
 of these counts, taken outside.
 
 Lines and paragraphs are compared by 64-bit hashes made of the hashes of their words and of the whitespace between
-them (odds as for words, see `udfs.tokens`); n-grams see `udfs.repetition`. Time is linear in the bytes. Memory is 36
+them (odds as for words, see `udfs.tokens`); n-grams see `udfs.repetition`. Time is linear in the bytes. Memory is 28
 bytes a word and 12 a line besides a table of at most 8 bytes a word: arrays are reserved for a word every two bytes
 and touched only as far as used.
 """
@@ -149,7 +149,7 @@ class Scratch(NamedTuple):
 
     hashes: NDArray[np.uint64]  # [words]
     ends: NDArray[np.int32]  # [words + 1] word characters before each word
-    positions: NDArray[np.int32]  # [words]
+    positions: NDArray[np.int32]  # [words] in the memory of `line_hashes`, like `numbers`
     numbers: NDArray[np.int32]  # [words]
     counts: NDArray[np.int32]  # [words]
     covers: NDArray[np.int32]  # [words]
@@ -173,19 +173,22 @@ def make_scratch(longest_bytes: int, stop_words: int) -> Scratch:
     slots = 16
     while slots < (2 * words if words < 4_194_304 else words + words // 3):
         slots *= 2
-    lines = longest_bytes // 2 + 2
     paragraphs = longest_bytes // 3 + 2
+    # Lines are compared before n-grams, and there are no more of them than words: what holds their hashes then holds
+    # positions and numbers. A document of one-letter lines would need a fifth more.
+    line_hashes = np.empty(words, dtype=np.uint64)
+    positions, numbers = line_hashes.view(np.int32).reshape(2, words)
     return Scratch(
         hashes=np.empty(words, dtype=np.uint64),
         ends=np.empty(words + 1, dtype=np.int32),
-        positions=np.empty(words, dtype=np.int32),
-        numbers=np.empty(words, dtype=np.int32),
+        positions=positions,
+        numbers=numbers,
         counts=np.empty(words, dtype=np.int32),
         covers=np.empty(words, dtype=np.int32),
         lasts=np.empty(words, dtype=np.int32),
         table=np.empty(slots, dtype=np.int32),
-        line_hashes=np.empty(lines, dtype=np.uint64),
-        line_chars=np.empty(lines, dtype=np.int32),
+        line_hashes=line_hashes,
+        line_chars=np.empty(words, dtype=np.int32),
         paragraph_hashes=np.empty(paragraphs, dtype=np.uint64),
         paragraph_chars=np.empty(paragraphs, dtype=np.int32),
         seen=np.zeros(max(stop_words, 1), dtype=np.int64),
@@ -294,7 +297,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
         gap_chars = 0
         newlines = 0
         while position < end:
-            byte = data[position]
+            byte = data[np.uint64(position)]
             if byte == 0x20:
                 position += 1
             elif byte < 0x80:
@@ -305,7 +308,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
                     newlines += 1
                 elif byte == 0x0D:
                     newlines += 1
-                    if position < end and data[position] == 0x0A:
+                    if position < end and data[np.uint64(position)] == 0x0A:
                         position += 1
             else:
                 code_point, width = decode(data, position, end)
@@ -373,7 +376,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
             continuation = 0  # bytes of the word that begin no code point
             between = False  # the word ends before or after a letter that is a word of its own
             while position < end:
-                byte = data[position]
+                byte = data[np.uint64(position)]
                 bits = np.int64(_BYTE_BITS[byte])
                 if (bits & (SPACE | _NOT_ASCII)) == 0:
                     state = hash_step(state, byte)
@@ -401,7 +404,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
                     alnum += 1
                     position += width
                     continuation += width - 1
-                    while position < end and data[position] >= 0x80:
+                    while position < end and data[np.uint64(position)] >= 0x80:
                         code_point, width = decode(data, position, end)
                         bits = np.int64(class_of(code_point, tables))
                         if (bits & MARK) == 0:
@@ -421,7 +424,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
                     ellipses += 1
             chars = position - word_begin - continuation
             word_hash = mix(state)
-            hashes[words] = word_hash
+            hashes[np.uint64(words)] = word_hash
             if matching:
                 differs = (flags & (FOLDS | PUNCTUATION)) != 0
                 noted = note_word(
@@ -436,7 +439,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
                     match_scratch,
                     noted,
                 )
-            ends[words] = word_chars
+            ends[np.uint64(words)] = word_chars
             words += 1
             word_chars += chars
             run_chars += chars
@@ -466,7 +469,7 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
             # The run may go on without whitespace.
             if position >= end:
                 break
-            byte = data[position]
+            byte = data[np.uint64(position)]
             if byte < 0x80:
                 if (_BYTE_BITS[byte] & SPACE) != 0:
                     break
