@@ -9,10 +9,10 @@ Definition. The answer is that of `langdetect` 1.0.9 (Shuyo Nakatani's language-
 2. *N-grams.* Of 1 … 3 characters, those that a profile has; none that ends in the second of two capitals.
 3. *Trials.* The library draws n-grams with Python's Mersenne Twister until one profile has more than 0.99999 of the
    posterior, looked at every fifth draw, or a thousand draws are done; a draw multiplies a profile's share by w +
-   p(n-gram), p held to 24 bits, w = (0.5 + 0.05 · z) / 10 000, z normal. There are `TRIALS` trials, each with its z, whose shares are
-   averaged. A seed fixes the generator's words, so that the *same* words serve every document: they are computed once
-   (`RANDOM_WORDS` of them) and the draws of a document depend on its own n-grams only. The profile with the largest
-   mean share is the answer; zh-cn and zh-tw are two profiles of one language.
+   p(n-gram), p held to 24 bits, w = (0.5 + 0.05 · z) / 10 000, z normal. There are `TRIALS` trials, each with its z,
+   whose shares are averaged. A seed fixes the generator's words, so that the *same* words serve every document: they
+   are computed once (`RANDOM_WORDS` of them) and the draws of a document depend on its own n-grams only. The profile
+   with the largest mean share is the answer; zh-cn and zh-tw are two profiles of one language.
 4. *Score.* The library's share is near 1 for almost anything, Latin or Klingon. So a second number says whether the
    text is in a language that has a profile at all: a logistic model of the share, of how well the n-grams fit the
    language (the summed log-ratios log((w + p) / w) of up to `FITTED` of them, evenly spread, over what the language's
@@ -106,7 +106,7 @@ BY_NUMBERS = 1 << 29
 RARE = 63
 CROWDED = 12  # profiles that have an n-gram from which on its probabilities are stored for all
 IN_DENSE = 63
-AHEAD = 31  # draws that are looked up together: one and six times five
+AHEAD = 32  # draws that are looked up together
 
 
 class Detection(NamedTuple):
@@ -665,32 +665,12 @@ def _look_ahead(grams, found, words, common, values, shift, at, drawn, ends):
 
 
 @njit(cache=True, nogil=True)
-def _multiply(posterior, drawn, first, last, owners, probabilities, dense, weight):
-    """Multiply each profile's posterior by 1 + p · weight for some draws, p what it gives to the n-gram drawn.
-
-    Args:
-        posterior: float64[profiles rounded up to fours], non-negative.
-        drawn: The draws, as `_look_ahead` notes them.
-        first, last: Which of them, `last` excluded.
-        owners, probabilities, dense: Of the model.
-        weight: 1 / w.
-
-    Returns:
-        (sum of the posterior, the largest), four at a time: the same on every machine.
-    """
-    for draw in range(first, last):
-        place = np.uint64(drawn[draw] >> 8)
-        entries = np.uint64((drawn[draw] >> 2) & 63)
-        if entries == IN_DENSE:
-            for p in range(len(posterior)):
-                posterior[p] *= 1.0 + np.float64(dense[place, p]) * weight
-        else:
-            for k in range(place, place + entries):
-                posterior[owners[np.uint64(k)]] *= 1.0 + np.float64(probabilities[np.uint64(k)]) * weight
+def _sum_and_top(values):
+    """Return the sum and the largest of non-negative values, four at a time: the same on every machine."""
     sum0 = sum1 = sum2 = sum3 = 0.0
     top0 = top1 = top2 = top3 = 0.0
-    for p in range(0, len(posterior), 4):
-        value0, value1, value2, value3 = posterior[p], posterior[p + 1], posterior[p + 2], posterior[p + 3]
+    for p in range(0, len(values), 4):
+        value0, value1, value2, value3 = values[p], values[p + 1], values[p + 2], values[p + 3]
         sum0 += value0
         sum1 += value1
         sum2 += value2
@@ -700,6 +680,40 @@ def _multiply(posterior, drawn, first, last, owners, probabilities, dense, weigh
         top2 = max(top2, value2)
         top3 = max(top3, value3)
     return (sum0 + sum1) + (sum2 + sum3), max(max(top0, top1), max(top2, top3))
+
+
+@njit(cache=True, nogil=True)
+def _multiply(posterior, drawn, done, owners, probabilities, dense, weight):
+    """Multiply each profile's posterior by 1 + p · weight for every draw, p what it gives to the n-gram drawn, until
+    one is certain or the draws are at an end.
+
+    Args:
+        posterior: float64[profiles rounded up to fours], non-negative.
+        drawn: int64[AHEAD], the draws, as `_look_ahead` notes them.
+        done: Draws made before these.
+        owners, probabilities, dense: Of the model.
+        weight: 1 / w.
+
+    Returns:
+        (draws used, sum of the posterior, or 0 while the trial goes on)
+    """
+    for draw in range(AHEAD):
+        place = np.uint64(drawn[draw] >> 8)
+        entries = np.uint64((drawn[draw] >> 2) & 63)
+        if entries == IN_DENSE:
+            for p in range(len(posterior)):
+                posterior[p] *= 1.0 + np.float64(dense[place, p]) * weight
+        else:
+            for k in range(place, place + entries):
+                posterior[owners[np.uint64(k)]] *= 1.0 + np.float64(probabilities[np.uint64(k)]) * weight
+        if (done + draw) % 5 == 0:
+            total, top = _sum_and_top(posterior)
+            if top > SHARE_TO_END * total or done + draw >= DRAWS:
+                return draw + 1, total
+            if total > 1e100:
+                for p in range(len(posterior)):
+                    posterior[p] /= total
+    return AHEAD, 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -739,22 +753,13 @@ def _draw(grams, found, model, posterior, ahead, shares):
         weight = BASE_FREQUENCY / (ALPHA + z * ALPHA_WIDTH)
         posterior[:profiles] = 1.0
         posterior[profiles:] = 0.0
-        place = AHEAD
-        drawn = 0
-        count = 1  # the library looks at the first draw, and at every fifth after it
-        while True:
-            if place + count > AHEAD:
-                _look_ahead(grams, np.uint64(found), words, common, values, shift, at, draws, ends)
-                place = 0
-            total, top = _multiply(posterior, draws, place, place + count, owners, probabilities, dense, weight)
-            place += count
-            drawn += count
-            at = ends[place - 1]
-            if top > SHARE_TO_END * total or drawn > DRAWS:
-                break
-            if total > 1e100:
-                posterior /= total
-            count = 5
+        done = 0
+        total = 0.0
+        while total == 0.0:
+            _look_ahead(grams, np.uint64(found), words, common, values, shift, at, draws, ends)
+            used, total = _multiply(posterior, draws, done, owners, probabilities, dense, weight)
+            at = ends[used - 1]
+            done += used
         for p in range(profiles):
             shares[p] += posterior[p] / total / TRIALS
 
@@ -866,11 +871,23 @@ def measure(text: pa.Array, one_script: bool = False) -> Measured:
     return measured
 
 
+@cache
+def _have_own_script() -> NDArray[np.bool_]:
+    """Return whether each profile's language is of `OWN_SCRIPT`; one more, for no profile, is not."""
+    return np.array([_code(name) in OWN_SCRIPT for name in profile_names()] + [False])
+
+
+@cache
+def _answers() -> tuple[pa.Array, pa.Array]:
+    """Return the languages and the names of the profiles, then `und`, then null."""
+    names = profile_names()
+    return tuple(pa.array([*some, UNDECIDED, None], pa.string()) for some in (map(_code, names), names))
+
+
 def calibration_inputs(measured: Measured) -> NDArray[np.float64]:
     """Return the inputs of the logistic model, [documents, 10], in the order of `CALIBRATION`."""
     share, fit, fit3, grams, lesser = measured.numbers.T
-    own = np.array([_code(name) in OWN_SCRIPT for name in profile_names()] + [False])[measured.best]
-    unfit = own | (lesser > MIXED_SHARE)
+    unfit = _have_own_script()[measured.best] | (lesser > MIXED_SHARE)
     fit, fit3 = np.where(unfit, 1.0, fit), np.where(unfit, 1.0, fit3)
     whole = np.log(np.maximum(grams, 1))
     length = np.minimum(whole, LONGEST)
@@ -903,14 +920,16 @@ def detect(text: pa.Array, backend: str = "profiles") -> Detection:
     measured = measure(text, one_script=backend == "one_script")
     probability = probability_of(measured)
     score = np.round(probability * measured.numbers[:, 0], 6)
-    names = np.array([*profile_names(), UNDECIDED], dtype=object)
-    codes = np.array([*map(_code, profile_names()), None], dtype=object)
+    codes, names = _answers()
+    undecided, nothing = len(codes) - 2, len(codes) - 1
     accepted = (measured.best >= 0) & (probability >= ACCEPT)
+    best = np.where(accepted, measured.best, undecided)
+    second = np.where(accepted, measured.second, measured.best)
     return Detection(
-        pa.array(np.where(accepted, codes[measured.best], UNDECIDED), pa.string()),
-        pa.array(score, pa.float64()),
-        pa.array(np.where(accepted, codes[measured.second], codes[measured.best]), pa.string()),
-        pa.array(np.where(accepted, names[measured.best], UNDECIDED), pa.string()),
+        codes.take(pa.array(best)),
+        pa.array(score),
+        codes.take(pa.array(np.where(second >= 0, second, nothing))),
+        names.take(pa.array(best)),
     )
 
 
