@@ -56,7 +56,7 @@ from udfs.tokens import string_buffers, tables_for_kernels
 from udfs.unicode import BLOCK_BITS, BLOCK_MASK, decode
 
 UNDECIDED = "und"
-DEFINITION_VERSION = 2
+DEFINITION_VERSION = 3
 
 MAX_CHARACTERS = 10_000  # the library's max_text_length
 TRIALS = 7  # the library's n_trial

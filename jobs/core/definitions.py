@@ -10,7 +10,7 @@ DEFINITION_VERSIONS: dict[str, int] = {
     "ingest": 1,
     "extract_text": 1,
     "repair_unicode": 1,
-    "filter_content": 2,
+    "filter_content": 3,
     "edit_lines": 1,
     "filter_quality": 1,
     "filter_repetition": 1,
