@@ -566,7 +566,6 @@ def _collect(text, size, model, grams, looked):
     known1, known2, known3 = known[0], known[1], known[2]
     all1 = all2 = all3 = ascii1 = ascii2 = ascii3 = np.int64(0)
     found = np.uint64(0)
-    one = np.uint64(1)
     first = np.uint64(SPACE)
     middle = np.uint64(SPACE)
     after_letter = np.int64(0)  # whether `middle` is no space
@@ -605,15 +604,15 @@ def _collect(text, size, model, grams, looked):
             if take1:
                 slot = _slot_of(last, model)
                 grams[found] = slot | flag
-                found += one if slot >= 0 else np.uint64(0)
+                found += np.uint64(slot >= 0)
             if take2:
                 slot = _slot_of(middle | last << np.uint64(16), model)
                 grams[found] = slot | flag
-                found += one if slot >= 0 else np.uint64(0)
+                found += np.uint64(slot >= 0)
             if take3:
                 slot = _slot_of(first | middle << np.uint64(16) | last << np.uint64(32), model)
                 grams[found] = slot | flag
-                found += one if slot >= 0 else np.uint64(0)
+                found += np.uint64(slot >= 0)
         first = middle
         middle = last
         after_letter = letter

@@ -151,9 +151,9 @@ def hash_words(data, begin, end, tables, normalised, hashes, starts, ends):
             blank = space | (blank & (bits >> np.uint64(9)))
         if position == size:
             break
-        code_point = np.int64(0)
-        width = np.int64(2)
+        # Two bytes, as most other letters of alphabets are, here: `decode` is a call.
         if 0xC2 <= byte < 0xE0 and position + _ONE < size and (text[position + _ONE] & 0xC0) == 0x80:
+            width = np.int64(2)
             code_point = ((np.int64(byte) & 0x1F) << 6) | np.int64(text[position + _ONE] & 0x3F)
         else:
             code_point, width = decode(text, np.int64(position), np.int64(size))
