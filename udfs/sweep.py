@@ -5,9 +5,9 @@ closed as their whitespace is met, and everything that `udfs.signals.SIGNALS` di
 of these counts, taken outside.
 
 Lines and paragraphs are compared by 64-bit hashes made of the hashes of their words and of the whitespace between
-them (odds as for words, see `udfs.tokens`); n-grams see `udfs.repetition`. Time is linear in the bytes. Memory is 28
-bytes a word and 12 a line besides a table of at most 8 bytes a word: arrays are reserved for a word every two bytes
-and touched only as far as used.
+them (odds as for words, see `udfs.tokens`); n-grams see `udfs.repetition`. Time is linear in the bytes. Memory is 32
+bytes a word, 4 a line and 12 a paragraph besides a table of at most 8 bytes a word: arrays are reserved for a word
+every two bytes and touched only as far as used.
 """
 
 # mypy: allow-untyped-defs
