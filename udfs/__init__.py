@@ -18,11 +18,14 @@ import zipfile
 from pathlib import Path
 from zipimport import zipimporter
 
-# Modules whose kernels are compiled into those of other modules. Numba recompiles a kernel when its own file changes,
-# not when one it calls does, so the folder's name carries their digest. A test keeps the list complete.
-SHARED_KERNEL_MODULES = (
+# What is compiled into kernels of other files: modules whose kernels or constants others import, and tables. Numba
+# recompiles a kernel when its own file changes, not when one of these does, so the folder's name carries their digest.
+# A test keeps the list complete.
+SHARED_KERNEL_FILES = (
+    "blocks.py",
     "code.py",
     "digests.py",
+    "han.py",
     "lexicon.py",
     "lines.py",
     "nfc.py",
@@ -30,8 +33,11 @@ SHARED_KERNEL_MODULES = (
     "quality.py",
     "repetition.py",
     "shingles.py",
+    "substrings.py",
     "tokens.py",
     "unicode.py",
+    "nfc_tables.npz",
+    "unicode_tables.npz",
 )
 _FOLDER_PREFIX = "winnow-kernels-"
 _CODE_PREFIX = "winnow-code-"
@@ -93,7 +99,7 @@ def place_kernel_cache() -> Path | None:
     here = Path(__path__[0])
     digest = hashlib.blake2b(digest_size=8)
     try:
-        for name in SHARED_KERNEL_MODULES:
+        for name in SHARED_KERNEL_FILES:
             digest.update((here / name).read_bytes())
     except OSError:  # the sources cannot be read: Numba's own rules hold
         return None

@@ -17,7 +17,8 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from udfs.kernels import njit
 
 __all__ = ["BLOCK", "HINTS", "TAGS", "Blocks", "attribute", "name_hash", "scan", "tag_code"]
 

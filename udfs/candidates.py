@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from udfs.kernels import njit
 
 _HELD, _DEPTH, _MODE, _BUCKET = range(4)  # places in the state
 _NONE, _OPEN, _UNSPLITTABLE = range(3)  # modes: no bucket yet, a part is being held, a run that cannot be split

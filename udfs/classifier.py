@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import HASH_MULTIPLIER, hash_words, mix, string_buffers, tables_for_kernels
 
 DEFINITION = 1

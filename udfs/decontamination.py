@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.ngram_index import (
     NO_GRAM,
     Index,

@@ -20,9 +20,9 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.nfc import CODE_POINTS_PER_BYTE, Composition, compose, composition_tables, is_nfc
 from udfs.tokens import string_buffers, tables_for_kernels
 from udfs.unicode import FOLDS, SPACE, Tables, case_row_of, class_of, decode

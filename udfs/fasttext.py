@@ -32,9 +32,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import HASH_START, hash_step, mix, string_buffers
 
 MAGIC, VERSIONS = 793712314, (11, 12)

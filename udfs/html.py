@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from udfs.decode import decode, utf8_bytes
 from udfs.http import media_type
+from udfs.kernels import njit
 from udfs.page_facts import stated
 from udfs.sandbox import SandboxLimits, shared_sandbox
 

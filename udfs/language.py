@@ -49,9 +49,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import string_buffers, tables_for_kernels
 from udfs.unicode import BLOCK_BITS, BLOCK_MASK, decode
 

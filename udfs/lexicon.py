@@ -34,9 +34,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import HASH_MULTIPLIER, HASH_START, hash_step, mix, string_buffers, tables_for_kernels, words
 from udfs.unicode import (
     FOLDS,

@@ -21,10 +21,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from udfs.digests import MOST_EXPANSION, normalise_text
+from udfs.kernels import njit
 from udfs.lines import SENTENCE_ENDS, is_closing_quote, is_terminal_mark, strip_whitespace
 from udfs.nfc import composition_tables
 from udfs.tokens import HASH_START, mix, string_buffers, tables_for_kernels

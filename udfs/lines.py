@@ -33,9 +33,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from udfs.code import matches_ignoring_case
+from udfs.kernels import njit
 from udfs.tokens import string_buffers
 from udfs.unicode import MARK, OWN_WORD, SPACE, class_of, decode, load_tables
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from udfs.blocks import HINTS, TAGS, Blocks
+from udfs.kernels import njit
 
 __all__ = ["FEATURES", "STAGE_FEATURES", "Model", "choose", "features", "load_model", "probabilities", "stage_features"]
 

@@ -33,9 +33,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.shingles import hash_shingles, ngram_of_document
 from udfs.tokens import HASH_START, hash_step, hash_words, mix, string_buffers, tables_for_kernels
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.unicode import UNICODE_VERSION, decode
 
 TABLES_PATH = Path(__file__).with_name("nfc_tables.npz")

@@ -35,10 +35,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from udfs.digests import encode
+from udfs.kernels import njit
 from udfs.tokens import hash_words, mix, string_buffers, tables_for_kernels
 from udfs.unicode import OWN_WORD, UNICODE_VERSION, class_of, decode
 

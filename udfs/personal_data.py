@@ -33,9 +33,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import re2
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import string_buffers
 
 KINDS = ("private_key", "api_key", "email", "iban", "payment_card", "ip_address", "phone")

@@ -14,8 +14,8 @@ A denominator of 0 gives 0. The hash and ellipsis rules are two; stop words are 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from udfs.kernels import njit
 from udfs.tokens import HASH_START, hash_step, mix
 from udfs.unicode import CASE_IGNORABLE, CASED, LOWERS, PUNCTUATION, case_row_of, class_of, decode
 

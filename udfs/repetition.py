@@ -27,7 +27,8 @@ so that no branch depends on it where that can be had.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from udfs.kernels import njit
 
 SHORTEST_NGRAM = 2
 LONGEST_TOP_NGRAM = 4

@@ -12,8 +12,9 @@ order, so the edges have no cycle, and only their directions matter:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from udfs.kernels import njit
 
 
 def _indexed(

@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import hash_words, mix, string_buffers, tables_for_kernels
 from udfs.unicode import OWN_WORD, class_of, decode
 

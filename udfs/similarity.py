@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
+
+from udfs.kernels import njit
 
 SMALL_SETS = 8  # a document of fewer than this times `least` shingles is kept whole
 

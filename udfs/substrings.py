@@ -28,9 +28,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.shingles import hash_shingles
 from udfs.tokens import HASH_START, hash_words, mix, string_buffers, tables_for_kernels
 from udfs.unicode import decode

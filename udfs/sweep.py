@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udfs.code import (
@@ -26,6 +25,7 @@ from udfs.code import (
     count_encoded,
 )
 from udfs.han import FIRST_CODE_POINT, TRADITIONAL
+from udfs.kernels import njit
 from udfs.lexicon import match_words, note_word
 from udfs.lines import (
     SHORT_LINE_CHARS,

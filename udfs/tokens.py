@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.unicode import (
     FOLDS,
     MARK,

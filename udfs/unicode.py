@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from udfs.kernels import njit
 
 UNICODE_VERSION = "14.0.0"
 TABLES_PATH = Path(__file__).with_name("unicode_tables.npz")

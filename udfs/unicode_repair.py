@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
 from udfs.digests import encode
+from udfs.kernels import njit
 from udfs.nfc import CODE_POINTS_PER_BYTE, compose, composition_tables, is_nfc
 from udfs.tokens import string_buffers
 from udfs.unicode import decode

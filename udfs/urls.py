@@ -37,9 +37,9 @@ import idna
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.tokens import HASH_START, hash_step, mix, string_buffers
 
 TABLE_VERSION = 1

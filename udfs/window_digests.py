@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from udfs.kernels import njit
 from udfs.substrings import POSITION_BITS
 
 Rows = NDArray[np.int64]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import udfs
+from udfs.kernels import _ByContent
 from udfs.warm import WARMERS
 
 PACKAGE = Path(udfs.__file__).parent
@@ -55,9 +56,10 @@ def test_a_second_process_compiles_nothing():
     assert loaded >= len(WARMERS)
 
 
-def test_a_read_only_install_folder_is_not_written_and_the_cache_serves_the_next_process(tmp_path):
-    install = tmp_path / "install"
-    shutil.copytree(PACKAGE, install / "udfs", ignore=shutil.ignore_patterns("__pycache__", "reference"))
+def test_a_read_only_install_folder_is_not_written_and_the_cache_serves_what_says_the_same_anywhere(tmp_path):
+    install, elsewhere = tmp_path / "install", tmp_path / "elsewhere"
+    for place in (install, elsewhere):
+        shutil.copytree(PACKAGE, place / "udfs", ignore=shutil.ignore_patterns("__pycache__", "reference"))
     before = sorted(install.rglob("*"))
     for path in [install, *before]:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -65,11 +67,17 @@ def test_a_read_only_install_folder_is_not_written_and_the_cache_serves_the_next
     try:
         assert warmed(["tokens"], root=install, **home)[1] > 0
         assert warmed(["tokens"], root=install, **home)[1] == 0
+        assert warmed(["tokens"], root=elsewhere, **home)[1] == 0
         assert sorted(install.rglob("*")) == before
     finally:
         for path in [install, *before]:
             path.chmod(0o755)
-    assert list((tmp_path / "home" / ".cache").glob("winnow-kernels-*"))
+    (cache,) = (tmp_path / "home" / ".cache").glob("winnow-kernels-*")
+    module = elsewhere / "udfs" / "tokens.py"
+    named = [path.name for path in cache.glob("tokens-*")]
+    assert named == [_ByContent.get_suitable_cache_subpath(str(module))]
+    module.write_text(module.read_text() + "# something else")
+    assert named != [_ByContent.get_suitable_cache_subpath(str(module))]
 
 
 @pytest.fixture
@@ -102,16 +110,17 @@ def test_where_no_home_can_be_written_kernels_are_cached_in_the_temporary_folder
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_the_cache_folder_is_named_after_every_module_whose_kernels_others_compile_in():
+def test_the_cache_folder_is_named_after_every_file_that_is_compiled_into_kernels_of_others():
     modules = kernel_modules()
-    shared = set()
+    shared = {path.name for path in PACKAGE.glob("*.npz")}
     for name in modules:
         for node in ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("udfs."):
                 source = node.module.removeprefix("udfs.") + ".py"
-                if modules.get(source, set()) & {alias.name for alias in node.names}:
+                imported = {alias.name for alias in node.names}
+                if modules.get(source, set()) & imported or any(each.isupper() for each in imported):
                     shared.add(source)
-    assert shared == set(udfs.SHARED_KERNEL_MODULES)
+    assert shared == set(udfs.SHARED_KERNEL_FILES)
 
 
 def test_every_module_with_kernels_is_warmed():
