@@ -211,7 +211,8 @@ def _fixed_binary(rows: NDArray[Any]) -> pa.Array:
 def _candidate_pairs(sketches: DataFrame, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """Pairs (left, right, hub), not yet distinct; hub: 1 or 2 where left or right stands for a large bucket, else 0."""
     rows = sketches.select(F.explode("bands").alias("bucket"), "node")
-    sorted_rows = rows.repartition("bucket").sortWithinPartitions("bucket", "node")
+    # By the bucket alone, one long, Spark sorts without comparing.
+    sorted_rows = rows.repartition("bucket").sortWithinPartitions("bucket")
     links, counts = written(
         map_in_arrow(sorted_rows, _split_batches(run.step.max_bucket, 0), f"{PAIR}, bucket long, window binary"),
         run.path("links"),
@@ -277,19 +278,22 @@ def _pairs_of_large_buckets(sketches: DataFrame, large: DataFrame, run: _Run) ->
     in_large = sketches.select("node", F.explode("bands").alias("bucket")).join(large, on="bucket", how="left_semi")
     of_interest = sketches.join(in_large.select("node").distinct(), on="node", how="left_semi")
     ordinals = _with_ordinal(of_interest, order_of(step.keep), run.path("ordinals"))
+    # Pages of one kind often lie together: spread before each becomes a row a band.
+    spread = sketches.join(ordinals, on="node", how="inner").select("node", "ordinal", "signature", "bands")
     members, _ = written(
-        of_interest.select("node", "signature", F.posexplode("bands").alias("band", "bucket"))
+        spread.repartition("node")
+        .select("node", "ordinal", "signature", F.posexplode("bands").alias("band", "bucket"))
         .join(large, on="bucket", how="left_semi")
-        .select("bucket", "node", around.substr(4 * begin + 1, F.lit(4 * window_rows)).alias("window"))
-        .join(ordinals, on="node", how="inner"),
+        .select("bucket", "node", "ordinal", around.substr(4 * begin + 1, F.lit(4 * window_rows)).alias("window"))
+        .withColumn("run", F.xxhash64("window")),
         run.path("members"),
     )
     # What no row of the window can split is reduced within the tasks: a cookie wall must not travel once a band.
     unsplittable, counts = written(
-        members.groupBy("bucket", "window")
+        members.groupBy("bucket", "run")
         .agg(F.count(F.lit(1)).alias("size"), F.min_by("node", "ordinal").alias("best"))
         .where(F.col("size") > step.max_bucket)
-        .select("bucket", "window", "best"),
+        .select("bucket", "run", "best"),
         run.path("unsplittable"),
         unsplittable_parts=F.count(F.lit(1)),
     )
@@ -297,7 +301,7 @@ def _pairs_of_large_buckets(sketches: DataFrame, large: DataFrame, run: _Run) ->
         map_in_arrow(
             _to_be_split(members, unsplittable, step.max_bucket)
             .repartition("bucket")
-            .sortWithinPartitions("bucket", "window", "node"),
+            .sortWithinPartitions("bucket", "window"),
             _split_batches(step.max_bucket, window_rows),
             f"{PAIR}, bucket long, window binary",
         ),
@@ -306,19 +310,18 @@ def _pairs_of_large_buckets(sketches: DataFrame, large: DataFrame, run: _Run) ->
     )
     pairs = parts.where(F.col("bucket").isNull()).select("left", "right", F.lit(0).alias("hub"))
     best_of_buckets = members.groupBy("bucket").agg(F.min_by("node", "ordinal").alias("best"))
-    stars = _stars(members, best_of_buckets, ["bucket"]).unionByName(
-        _stars(members, unsplittable, ["bucket", "window"])
-    )
-    return pairs.unionByName(stars), counts | found
+    return pairs.unionByName(_stars(members, best_of_buckets, unsplittable)), counts | found
 
 
 def _to_be_split(members: DataFrame, unsplittable: DataFrame, max_bucket: int) -> DataFrame:
     """(bucket, node, window) of all members outside the unsplittable parts, and of each such part as many rows as tell
     the splitter that it does not fit: it makes no pairs of them, so their nodes may be anything.
     """
-    rest = members.join(unsplittable, on=["bucket", "window"], how="left_anti").select("bucket", "node", "window")
+    rest = members.join(unsplittable, on=["bucket", "run"], how="left_anti").select("bucket", "node", "window")
+    best = unsplittable.select("bucket", "run", F.col("best").alias("node"))
     stand_ins = F.explode(F.sequence(F.lit(0).cast("long"), F.lit(max_bucket).cast("long"))).alias("node")
-    return rest.unionByName(unsplittable.select("bucket", stand_ins, "window"))
+    windows = members.join(best, on=["bucket", "run", "node"], how="left_semi").select("bucket", "window").distinct()
+    return rest.unionByName(windows.select("bucket", stand_ins, "window"))
 
 
 def _with_ordinal(documents: DataFrame, order: list[Column], path: str) -> DataFrame:
@@ -328,7 +331,8 @@ def _with_ordinal(documents: DataFrame, order: list[Column], path: str) -> DataF
     the documents alone.
     """
     numbered = map_in_arrow(documents.orderBy(*order).select("node"), _number_rows, "node long, ordinal long")
-    return written(numbered, path)[0]
+    ordinals, counts = written(numbered, path, rows=F.count(F.lit(1)))
+    return F.broadcast(ordinals) if counts["rows"] <= BROADCAST_ROWS else ordinals
 
 
 def _number_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -342,10 +346,15 @@ def _number_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([batch.column("node"), ordinals], names=["node", "ordinal"])
 
 
-def _stars(members: DataFrame, best: DataFrame, group: list[str]) -> DataFrame:
-    """Pairs of every member of a group with the group's best one."""
-    joined = members.join(best, on=group, how="inner").where(F.col("node") != F.col("best"))
-    return joined.select(
+def _stars(members: DataFrame, best_of_buckets: DataFrame, unsplittable: DataFrame) -> DataFrame:
+    """Pairs of every member with its bucket's best one, and with that of its part where the part cannot be split."""
+    best_of_parts = unsplittable.withColumnRenamed("best", "best_of_part")
+    joined = members.join(best_of_buckets, on="bucket", how="inner").join(
+        best_of_parts, on=["bucket", "run"], how="left"
+    )
+    best = F.array_compact(F.array("best", F.nullif("best_of_part", "best")))
+    ends = joined.select("node", F.explode(best).alias("best")).where(F.col("node") != F.col("best"))
+    return ends.select(
         F.least("node", "best").alias("left"),
         F.greatest("node", "best").alias("right"),
         F.when(F.col("best") < F.col("node"), F.lit(1)).otherwise(F.lit(2)).alias("hub"),

@@ -49,7 +49,6 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     # HotSpot does not compile methods of more than 8 000 bytes of code. All rules of a recipe fused into one are more,
     # and halve the speed of deciding; over the limit Spark splits them into methods that are compiled.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
     "spark.driver.memory": "2g",
