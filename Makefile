@@ -24,10 +24,13 @@ KERNELS := $(VENV)/.winnow-kernels
 
 PYTEST = $(BIN)/python -m pytest
 COVERAGE = --cov=jobs --cov=udfs --cov-report=term:skip-covered
+SUITE = -q -m "not slow and not cluster"
+PYTEST_PART = mkdir -p build/coverage && COVERAGE_FILE=build/coverage/.coverage.$(1) \
+	$(PYTEST) $(SUITE) --cov=jobs --cov=udfs --cov-report=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-cluster lint format dist lock setup setup-dev clean distclean
+.PHONY: help demo test test-chosen test-suite test-kernels test-jobs test-all test-cluster lint format dist lock setup setup-dev clean distclean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -38,8 +41,22 @@ demo: $(KERNELS) ## Set everything up, make a sample of web pages and documents,
 	@$(BIN)/winnow make-sample $(DEMO)/sample
 	@$(BIN)/winnow run --recipe $(DEMO)/sample/demo.yaml --output $(DEMO)/cleaned --paranoid
 
-test: $(DEVELOPMENT) $(KERNELS) ## Set everything up and run the test suite (not the long matrices, not the cluster)
-	@$(PYTEST) -q -m "not slow and not cluster" $(COVERAGE) $(ARGS)
+test: $(if $(ARGS),test-chosen,test-suite) ## Set everything up and run the test suite (not the long matrices, not the cluster)
+
+test-chosen: $(DEVELOPMENT) $(KERNELS)
+	@$(PYTEST) $(SUITE) $(COVERAGE) $(ARGS)
+
+# Kernels need no Spark: their tests run beside all others, a core for each.
+test-suite: $(DEVELOPMENT) $(KERNELS)
+	@$(MAKE) --no-print-directory --jobs=2 test-kernels test-jobs
+	@$(BIN)/coverage combine --quiet build/coverage
+	@$(BIN)/coverage report --skip-covered
+
+test-kernels:
+	@$(call PYTEST_PART,kernels) tests/udfs
+
+test-jobs:
+	@$(call PYTEST_PART,jobs) --ignore=tests/udfs
 
 test-cluster: $(DEVELOPMENT) $(KERNELS) ## Run the tests that need a Spark cluster; they start one on loopback and end it
 	@$(PYTEST) -q -m "cluster and not slow" $(ARGS)
