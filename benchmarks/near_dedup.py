@@ -298,6 +298,19 @@ def whole(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return found
 
 
+def job_seconds(rows: Iterable[Row], folder: Path, cores: int) -> float:
+    """Seconds of ``winnow dedup-near``, from JSON Lines to what it publishes."""
+    write_lines(rows, folder / "input", 2 * cores)
+    recipe = folder / "recipe.yaml"
+    gates = {"max_cluster_fraction": 1.0, "max_removed_fraction": 1.0}  # these pages are what the gates are for
+    recipe.write_text(json.dumps({**PLAIN_RECIPE, "gates": gates, "steps": {"dedup_near": {}}}))
+    arguments = ["--recipe", str(recipe), "--input", str(folder / "input"), "--output", str(folder / "out")]
+    command = [sys.executable, "-m", "jobs.cli", "dedup-near", *arguments, "--master", f"local[{cores}]"]
+    began = time.monotonic()
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return round(time.monotonic() - began, 1)
+
+
 def growth(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     spark = session(given.cores)
     warmed(spark, folder)
@@ -317,8 +330,15 @@ def skew(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     warmed(spark, folder)
     plain = run(spark, plain_pages(given.documents, PAGE_WORDS, 2), folder / "plain")
     skewed = run(spark, skewed_pages(given.documents, PAGE_WORDS), folder / "skewed")
+    spark.stop()
+    jobs = {
+        "plain": job_seconds(plain_pages(given.documents, PAGE_WORDS, 2), folder / "plain job", given.cores),
+        "skewed": job_seconds(skewed_pages(given.documents, PAGE_WORDS), folder / "skewed job", given.cores),
+    }
     return {
-        "times_as_long": round(skewed["seconds"] / plain["seconds"], 2),
+        "times_as_long": round(jobs["skewed"] / jobs["plain"], 2),
+        "times_as_long_step_alone": round(skewed["seconds"] / plain["seconds"], 2),
+        "seconds_of_whole_jobs": jobs,
         "removed": skewed["counts"]["removed"],
         "alike": given.documents * 3 // 5,
         "skewed": skewed,
