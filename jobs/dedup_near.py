@@ -11,8 +11,9 @@ kernels: `udfs.shingles`, `udfs.minhash`, `udfs.candidates`, `udfs.similarity`, 
    documents give all their pairs. A task is bounded by its largest bucket, which it reads as a stream.
 3. *Large buckets*, if any: their documents are paired with the bucket's best one, and the bucket is split by 16 further
    rows of the signature into parts that fit, whose pairs are all candidates; a part that cannot be split is paired with
-   its own best. Shuffled: 80 bytes for each (document, large bucket) outside the parts that cannot be split, highly
-   compressible, for rows of one bucket are nearly equal; of those parts, one row each and task.
+   its own best. Shuffled: of each of their documents the stored signature and the bands, 1 300 bytes; 24 bytes for each
+   run of equal windows and task; and 80 bytes for each (document, large bucket) outside the parts that cannot be split,
+   highly compressible, for rows of one bucket are nearly equal.
 4. *Distinct pairs* over all bands: 24 bytes a pair and band before compression. End of what is counted as before
    verification: at most 700 bytes a document with the defaults.
 5. *Pre-test* by bit planes: 100 bytes for each candidate document and pair. Rejects only what is four standard errors
