@@ -68,8 +68,14 @@ CHUNK_WINDOWS = 1 << 18  # of a chunk: 8 MB, unless one document has more
 TASK_WINDOWS = 1 << 19  # of which a task answers questions, on average: 12 MB of them
 TASK_ROWS = 1_000_000  # up to so many documents are sorted, or pieces followed, in one task; with more, in many
 BROADCAST_PIECES = 200_000  # up to so many travel to every task, in some 20 MB; with more, texts are shuffled
-# Tables of digests do not compress, and are read in parts that fit in memory.
-PLAIN = {"compression": "uncompressed", "parquet.enable.dictionary": "false", "parquet.block.size": str(16 << 20)}
+# Tables of digests do not compress, and are written and read in parts that fit in memory. A row has up to some
+# megabytes, and unless it is told to look after each, Parquet asks after a hundred rows how much it holds.
+PLAIN = {
+    "compression": "uncompressed",
+    "parquet.enable.dictionary": "false",
+    "parquet.block.size": str(16 << 20),
+    "parquet.page.size.row.check.min": "1",
+}
 _MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
 _MORE = np.uint64(1)  # the bit of an anchor's hash that says that it occurs more than once
 _QUESTION_BITS = 32

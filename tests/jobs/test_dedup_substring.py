@@ -9,13 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.cli import main
 from jobs.core.documents import CUTS_TYPE
 from jobs.core.outcome import with_edits
 from jobs.core.recipe import DedupSubstring
-from jobs.dedup_substring import find_substrings
+from jobs.core.survivors import written
+from jobs.dedup_substring import PLAIN, find_substrings
 from udfs.reference import substrings as plain
 
 Documents = Callable[..., Any]
@@ -236,6 +238,14 @@ def test_cuts_of_two_steps_have_one_shape(spark: Any) -> None:
     own = f"key binary, copy long, text string, cuts {CUTS_TYPE.simpleString()}"
     found = with_edits(rows, [of_lines, spark.createDataFrame([(b"b", 0, "", [(0, 1, "a")])], own)])
     assert {(row["text"], tuple(row["cuts"][0])) for row in found.collect()} == {("1", (1, 3, None)), ("", (0, 1, "a"))}
+
+
+def test_tables_of_large_rows_are_read_in_parts_that_fit_in_memory(spark: Any, tmp_path: Path) -> None:
+    rows = spark.range(0, 40, 1, 1).selectExpr("id", "cast(repeat('x', 3000000) as binary) AS windows")
+    written(rows, str(tmp_path / "chunks"), PLAIN)
+    (file,) = (tmp_path / "chunks").glob("*.parquet")
+    footer = pq.read_metadata(file)
+    assert max(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups)) < 20 << 20
 
 
 def test_a_run_publishes_edited_texts_and_spans_and_its_output_is_left_as_it_is(tmp_path: Path, spark: Any) -> None:
