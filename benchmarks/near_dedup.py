@@ -261,19 +261,25 @@ def seconds_of_pass(batches: list[pa.Array], parameters: SketchParameters) -> fl
     return time.process_time() - began
 
 
+def job_seconds(recipe: dict[str, Any], source: Path, out: Path, cores: int) -> float:
+    """Seconds of ``winnow dedup-near``, from JSON Lines to what it publishes."""
+    settings = out.with_suffix(".yaml")
+    settings.write_text(json.dumps({**PLAIN_RECIPE, **recipe}))
+    arguments = ["--recipe", str(settings), "--input", str(source), "--output", str(out)]
+    command = [sys.executable, "-m", "jobs.cli", "dedup-near", *arguments, "--master", f"local[{cores}]"]
+    began = time.monotonic()
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return time.monotonic() - began
+
+
 def whole(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = benchmark_text()
     found: dict[str, Any] = {}
     source = folder / "input"
     size = write_lines(times(rows, given.times), source, 4)
     for name, step in (("14 × 8, from .75", {"preset": "fineweb"}), ("defaults, 32 × 8, from .8", {})):
-        recipe, out = folder / "recipe.yaml", folder / f"out-{len(found)}"
-        recipe.write_text(json.dumps({**PLAIN_RECIPE, "steps": {"dedup_near": step}}))
-        arguments = ["--recipe", str(recipe), "--input", str(source), "--output", str(out)]
-        command = [sys.executable, "-m", "jobs.cli", "dedup-near", *arguments, "--master", f"local[{given.cores}]"]
-        began = time.monotonic()
-        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-        seconds = time.monotonic() - began
+        out = folder / f"out-{len(found)}"
+        seconds = job_seconds({"steps": {"dedup_near": step}}, source, out, given.cores)
         found[f"winnow dedup-near, {name}, {given.times} × the text"] = {
             "megabytes": round(size / 1e6, 1),
             "seconds": round(seconds, 1),
@@ -298,19 +304,6 @@ def whole(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return found
 
 
-def job_seconds(rows: Iterable[Row], folder: Path, cores: int) -> float:
-    """Seconds of ``winnow dedup-near``, from JSON Lines to what it publishes."""
-    write_lines(rows, folder / "input", 2 * cores)
-    recipe = folder / "recipe.yaml"
-    gates = {"max_cluster_fraction": 1.0, "max_removed_fraction": 1.0}  # these pages are what the gates are for
-    recipe.write_text(json.dumps({**PLAIN_RECIPE, "gates": gates, "steps": {"dedup_near": {}}}))
-    arguments = ["--recipe", str(recipe), "--input", str(folder / "input"), "--output", str(folder / "out")]
-    command = [sys.executable, "-m", "jobs.cli", "dedup-near", *arguments, "--master", f"local[{cores}]"]
-    began = time.monotonic()
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    return round(time.monotonic() - began, 1)
-
-
 def growth(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     spark = session(given.cores)
     warmed(spark, folder)
@@ -331,10 +324,13 @@ def skew(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     plain = run(spark, plain_pages(given.documents, PAGE_WORDS, 2), folder / "plain")
     skewed = run(spark, skewed_pages(given.documents, PAGE_WORDS), folder / "skewed")
     spark.stop()
-    jobs = {
-        "plain": job_seconds(plain_pages(given.documents, PAGE_WORDS, 2), folder / "plain job", given.cores),
-        "skewed": job_seconds(skewed_pages(given.documents, PAGE_WORDS), folder / "skewed job", given.cores),
-    }
+    # These pages are what the gates are for.
+    recipe = {"gates": {"max_cluster_fraction": 1.0, "max_removed_fraction": 1.0}, "steps": {"dedup_near": {}}}
+    pages = {"plain": plain_pages(given.documents, PAGE_WORDS, 2), "skewed": skewed_pages(given.documents, PAGE_WORDS)}
+    jobs = {}
+    for name, rows in pages.items():
+        write_lines(rows, folder / f"{name}-lines", 2 * given.cores)
+        jobs[name] = round(job_seconds(recipe, folder / f"{name}-lines", folder / f"{name}-out", given.cores), 1)
     return {
         "times_as_long": round(jobs["skewed"] / jobs["plain"], 2),
         "times_as_long_step_alone": round(skewed["seconds"] / plain["seconds"], 2),
