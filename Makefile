@@ -23,14 +23,16 @@ DEVELOPMENT := $(VENV)/.winnow-development
 KERNELS := $(VENV)/.winnow-kernels
 
 PYTEST = $(BIN)/python -m pytest
-COVERAGE = --cov=jobs --cov=udfs --cov-report=term:skip-covered
+COVERED = --cov=jobs --cov=udfs
+COVERAGE = $(COVERED) --cov-report=term:skip-covered
 SUITE = -q -m "not slow and not cluster"
 PYTEST_PART = mkdir -p build/coverage && COVERAGE_FILE=build/coverage/.coverage.$(1) \
-	$(PYTEST) $(SUITE) --cov=jobs --cov=udfs --cov-report=
+	$(PYTEST) $(SUITE) $(COVERED) --cov-report=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-chosen test-suite test-kernels test-jobs test-all test-cluster lint format dist lock setup setup-dev clean distclean
+.PHONY: help demo test test-chosen test-suite test-kernels test-jobs test-all test-cluster
+.PHONY: lint format dist lock setup setup-dev clean distclean
 .DELETE_ON_ERROR:
 
 help: ## List the targets

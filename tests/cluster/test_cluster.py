@@ -80,6 +80,7 @@ def expected(demo: Path) -> Iterator[Callable[[], str]]:
 
     yield digest
     alone.kill()
+    alone.wait()
 
 
 def test_the_demo_gives_on_the_cluster_what_it_gives_on_one_core(
