@@ -21,7 +21,7 @@ Shuffled, in bytes before compression:
 4. Texts that are cut meet their pieces by (key, copy): nothing where the pieces fit a broadcast, else the text once.
 
 A task is bounded by its share of the questions, which are as many whatever one digest's occurrences (a span that occurs
-a million times is one question of each chunk), and by a chunk: some 262 144 windows, or those of one document.
+a million times is one question of each chunk), and by a chunk: some 65 536 windows, or those of one document.
 """
 
 from __future__ import annotations
@@ -64,17 +64,19 @@ PIECE = "start long, end long, period long, target long, final boolean"
 _PIECE_NAMES = ("start", "end", "period", "target", "final")
 BATCH_ANCHORS = 1 << 20  # that a task gathers before it hands them on: 8 MB
 WINDOW_WIDTH, QUESTION_WIDTH = 3, 3  # columns of tables of 64-bit integers that travel as one value
-CHUNK_WINDOWS = 1 << 18  # of a chunk: 8 MB, unless one document has more
+CHUNK_WINDOWS = 1 << 16  # of a chunk: 2.6 MB, unless one document has more
 TASK_WINDOWS = 1 << 19  # of which a task answers questions, on average: 12 MB of them
 TASK_ROWS = 1_000_000  # up to so many documents are sorted, or pieces followed, in one task; with more, in many
 BROADCAST_PIECES = 200_000  # up to so many travel to every task, in some 20 MB; with more, texts are shuffled
 # Tables of digests do not compress, and are written and read in parts that fit in memory. A row has up to some
-# megabytes, and unless it is told to look after each, Parquet asks after a hundred rows how much it holds.
+# megabytes, and unless it is told to look after each, Parquet asks after a hundred rows how much it holds. For
+# statistics it would copy the smallest and the largest value of every page.
 PLAIN = {
     "compression": "uncompressed",
     "parquet.enable.dictionary": "false",
     "parquet.block.size": str(16 << 20),
     "parquet.page.size.row.check.min": "1",
+    "parquet.column.statistics.enabled": "false",
 }
 _MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
 _MORE = np.uint64(1)  # the bit of an anchor's hash that says that it occurs more than once
