@@ -58,6 +58,21 @@ def sigma_is_final(data, after, end, cased_before, tables):
 
 
 @njit(cache=True, nogil=True)
+def ascii_bare_hash(data, begin, end, classes):
+    """Return what `bare_hash` does, for a word of ASCII alone; `classes` are the bits of its characters."""
+    while begin < end and (classes[data[np.uint64(begin)]] & PUNCTUATION) != 0:
+        begin += 1
+    while begin < end and (classes[data[np.uint64(end - 1)]] & PUNCTUATION) != 0:
+        end -= 1
+    state = HASH_START
+    for position in range(begin, end):
+        byte = data[np.uint64(position)]
+        capital = (classes[byte] & LOWERS) != 0
+        state = hash_step(state, byte | 0x20 if capital else byte)
+    return mix(state), begin < end
+
+
+@njit(cache=True, nogil=True)
 def bare_hash(data, begin, end, tables):
     """Return the hash of a word lower-cased and stripped of punctuation and symbols, and whether anything is left."""
     state = HASH_START

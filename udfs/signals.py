@@ -28,7 +28,7 @@ from udfs.lexicon import (
     signals_of,
 )
 from udfs.quality import bare_hash
-from udfs.sweep import COUNTS, StopTables, count_batch, make_scratch, most_words
+from udfs.sweep import COUNTS, STOP_SIEVE_BITS, StopTables, count_batch, make_scratch, most_words
 from udfs.tokens import string_buffers, words
 from udfs.unicode import load_tables
 
@@ -151,8 +151,9 @@ class StopWords:
             raise ValueError(f"no stop word list for the default language {default!r}; there are {sorted(lists)}")
         lists = {language: tuple(entries) for language, entries in lists.items() if tuple(entries)}
         hashes, numbers, begins, masks, sizes, longest = [], [], [], [], [], []
+        sieves = np.zeros((max(len(lists), 1), 1 << STOP_SIEVE_BITS), dtype=np.uint16)
         begin = 0
-        for language in lists:
+        for language, sieve in zip(lists, sieves, strict=False):
             entries = _distinct_hashes(language, tuple(lists[language]))
             slots = 4
             while slots < 4 * len(entries):
@@ -163,6 +164,7 @@ class StopWords:
                 while table_numbers[slot] >= 0:
                     slot = (slot + 1) & (slots - 1)
                 table_hashes[slot], table_numbers[slot] = key, number
+                sieve[key >> (64 - STOP_SIEVE_BITS)] += 1
             hashes.append(table_hashes)
             numbers.append(table_numbers)
             begins.append(begin)
@@ -171,9 +173,13 @@ class StopWords:
             longest.append(max(entries.values(), default=0))
             begin += slots
         tables = StopTables(
-            np.concatenate(hashes) if hashes else np.zeros(1, dtype=np.uint64),
-            np.concatenate(numbers) if numbers else np.full(1, -1, dtype=np.int32),
-            *(np.array(column or [0], dtype=np.int64) for column in (begins, masks, sizes, longest)),
+            hashes=np.concatenate(hashes) if hashes else np.zeros(1, dtype=np.uint64),
+            numbers=np.concatenate(numbers) if numbers else np.full(1, -1, dtype=np.int32),
+            begins=np.array(begins or [0]),
+            masks=np.array(masks or [0]),
+            sizes=np.array(sizes or [0]),
+            longest=np.array(longest or [0]),
+            sieves=sieves,
         )
         return cls({language: number for number, language in enumerate(lists)}, default, tables)
 

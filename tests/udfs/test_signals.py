@@ -219,6 +219,14 @@ def test_stop_words_are_matched_lower_cased_and_stripped():
     assert [row["stop_word_count"] for row in rows] == [4, 2]
 
 
+def test_stop_words_are_counted_once_in_lists_whose_words_share_their_first_bits():
+    many = [f"w{number}" for number in range(5_000)]
+    shown = [*many[::3], *many[::6], "x1", "W4", "(w5)"]
+    texts = [" ".join(shown), " ".join(reversed(shown)), "w3 W3 w3.", "x", " ".join(shown)]
+    rows = measured(texts, stop_words=StopWords.from_lists({"en": many}, "en"))
+    assert [row["stop_word_count"] for row in rows] == [1_669, 1_669, 1, 0, 1_669]
+
+
 def test_a_stop_word_that_no_text_could_hold_is_refused():
     with pytest.raises(ValueError, match="我们"):
         StopWords.from_lists({"zh": ["我们"]})
