@@ -54,15 +54,15 @@ def number_of(key, keys, count, table, shift, seed):
     hashed *= np.uint64(0x9E3779B97F4A7C15)
     slot = hashed >> shift
     mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> shift
-    while True:
-        number = table[slot]
-        if number < 0:
-            table[slot] = count
-            keys[np.uint64(count)] = key
-            return np.int64(count)
-        if keys[np.uint64(number)] == key:
-            return np.int64(number)
+    number = table[slot]
+    # Not `and`, and both tables are written whether it is new or not: nothing is branched on but a second look.
+    while (number >= 0) & (keys[np.uint64(max(number, 0))] != key):
         slot = (slot + np.uint64(1)) & mask
+        number = table[slot]
+    number = count if number < 0 else number
+    table[slot] = number
+    keys[np.uint64(number)] = key
+    return np.int64(number)
 
 
 @njit(cache=True, nogil=True)
