@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -318,44 +318,51 @@ def growth(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {"runs": runs, "growth_exponent": round(exponent, 3)}
 
 
-def skew(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def beside_unlike_pages(
+    given: argparse.Namespace, folder: Path, kinds: Mapping[str, Callable[[], Iterable[Row]]]
+) -> dict[str, Any]:
+    """Take pages of two kinds, unlike ones first, through the step alone and through whole jobs."""
     spark = session(given.cores)
     warmed(spark, folder)
-    plain = run(spark, plain_pages(given.documents, PAGE_WORDS, 2), folder / "plain")
-    skewed = run(spark, skewed_pages(given.documents, PAGE_WORDS), folder / "skewed")
+    steps = {name: run(spark, rows(), folder / name) for name, rows in kinds.items()}
     spark.stop()
     # These pages are what the gates are for.
     recipe = {"gates": {"max_cluster_fraction": 1.0, "max_removed_fraction": 1.0}, "steps": {"dedup_near": {}}}
-    pages = {"plain": plain_pages(given.documents, PAGE_WORDS, 2), "skewed": skewed_pages(given.documents, PAGE_WORDS)}
     jobs = {}
-    for name, rows in pages.items():
-        write_lines(rows, folder / f"{name}-lines", 2 * given.cores)
+    for name, rows in kinds.items():
+        write_lines(rows(), folder / f"{name}-lines", 2 * given.cores)
         jobs[name] = round(job_seconds(recipe, folder / f"{name}-lines", folder / f"{name}-out", given.cores), 1)
+    plain, other = kinds
     return {
-        "times_as_long": round(jobs["skewed"] / jobs["plain"], 2),
-        "times_as_long_step_alone": round(skewed["seconds"] / plain["seconds"], 2),
+        "times_as_long": round(jobs[other] / jobs[plain], 2),
+        "times_as_long_step_alone": round(steps[other]["seconds"] / steps[plain]["seconds"], 2),
         "seconds_of_whole_jobs": jobs,
-        "removed": skewed["counts"]["removed"],
-        "alike": given.documents * 3 // 5,
-        "skewed": skewed,
-        "plain": plain,
+        **steps,
     }
 
 
+def skew(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    kinds = {
+        "plain": lambda: plain_pages(given.documents, PAGE_WORDS, 2),
+        "skewed": lambda: skewed_pages(given.documents, PAGE_WORDS),
+    }
+    found = beside_unlike_pages(given, folder, kinds)
+    return {**found, "removed": found["skewed"]["counts"]["removed"], "alike": given.documents * 3 // 5}
+
+
 def template(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    spark = session(given.cores)
-    warmed(spark, folder)
     words = 119  # of a template page on average
-    plain = run(spark, plain_pages(given.documents, words, 3), folder / "plain")
-    planted = run(spark, template_pages(given.documents, given.planted), folder / "template")
+    kinds = {
+        "plain": lambda: plain_pages(given.documents, words, 3),
+        "template": lambda: template_pages(given.documents, given.planted),
+    }
+    found = beside_unlike_pages(given, folder, kinds)
     decisions = decisions_of(folder / "template")
-    found = sum(f"copy{n:07}" in decisions or f"page{n:07}" in decisions for n in range(given.planted))
+    planted = sum(f"copy{n:07}" in decisions or f"page{n:07}" in decisions for n in range(given.planted))
     return {
-        "times_as_long": round(planted["seconds"] / plain["seconds"], 2),
-        "planted pairs found": round(found / given.planted, 4),
+        **found,
+        "planted pairs found": round(planted / given.planted, 4),
         "removed below the threshold": sum(similarity < 0.8 for _, similarity in decisions.values()),
-        "template": planted,
-        "plain": plain,
     }
 
 
