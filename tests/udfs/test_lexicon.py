@@ -88,6 +88,16 @@ def test_lexicons_do_not_hide_each_other() -> None:
     }
 
 
+def test_what_is_remembered_of_words_as_they_are_written_changes_no_count() -> None:
+    several = [f"w{number} w{number + 1}" for number in range(0, 30_000, 7)]
+    lexicons = lexicon.build_lexicons({"x": [Phrase(text, None) for text in [*several, "w50", "w9000"]]})
+    words = [f"W{number}," for number in range(30_000)]
+    texts = pa.array([" ".join(words[begin : begin + 97]) for begin in range(0, 30_000, 97)] * 3)
+    found, again = (way(texts, lexicons) for way in WAYS)
+    assert found == again
+    assert sum(found["lexicon_hits_x"].to_pylist()) > 3 * 4_000
+
+
 def test_phrases_without_words_or_with_too_many_are_told() -> None:
     lexicons = lexicon.build_lexicons({"x": [Phrase(text, None) for text in ("!!!", "a b c d e f", "a", "A", "a!")]})
     assert lexicons.skipped == ("!!!", "a b c d e f")
