@@ -29,7 +29,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
-JOBS = ("ingest", "filter-quality", "filter-repetition", "dedup-exact", "dedup-near", "dedup-substring", "run")
+JOBS = (
+    "ingest",
+    "filter-quality",
+    "filter-repetition",
+    "dedup-exact",
+    "dedup-lines",
+    "dedup-near",
+    "dedup-substring",
+    "run",
+)
+NOT_IN_THE_RECIPE = {"dedup-lines": "dedup_lines", "dedup-substring": "dedup_substring"}
 DOCUMENTS_A_FILE = 20_000
 WORDS_A_DOCUMENT = (200, 900)
 
@@ -78,8 +88,8 @@ def run(job: str, source: Path, output: Path, memory_mb: int, cores: int) -> str
     master = f"local-cluster[1,{cores},{memory_mb}]"
     command = [sys.executable, "-m", "jobs.cli", job, "--recipe", "gopher", "--master", master]
     command += ["--input", str(source), "--output", str(output), "--set", "languages={detect: false, default: en}"]
-    if job == "dedup-substring":  # the recipe has no such step
-        command += ["--set", "steps.dedup_substring={}"]
+    if job in NOT_IN_THE_RECIPE:
+        command += ["--set", f"steps.{NOT_IN_THE_RECIPE[job]}={{}}"]
     command += ["--conf", f"spark.executor.memory={memory_mb}m"]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment())
