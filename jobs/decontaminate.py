@@ -734,7 +734,7 @@ def clean_corpus(
     if not count:
         return None, 0
     rows = documents.join(decisions.select("key", "copy"), on=["key", "copy"], how="left_semi")
-    rows.select("file", "row", "key").write.parquet(folder.table("gone"))
+    rows.select("file", "row", "id", "key").write.parquet(folder.table("gone"))
     gone = spark.read.parquet(folder.table("gone"))
     edit = without_rows(spark, corpus, head.manifest.snapshots, gone, name)
     facts = {"contaminated": result.facts["contaminated"], "stranded": list_stranded(spark, corpus, head, gone, name)}

@@ -78,6 +78,7 @@ PLAIN = {
     "parquet.page.size.row.check.min": "1",
     "parquet.column.statistics.enabled": "false",
 }
+RANK_OF_AGE = f"{RANK_PREFIX}of_age"  # what the history has comes before all else
 _MAP, _ASKING = 0, 1  # rows of one document: its own pieces, then pieces that point at it
 _MORE = np.uint64(1)  # the bit of an anchor's hash that says that it occurs more than once
 _QUESTION_BITS = 32
@@ -100,7 +101,8 @@ def find_substrings(documents: DataFrame, step: DedupSubstring, workspace: str) 
 
     Args:
         documents: id, key, copy, text, what `keep` reads, and ``cuts`` of an earlier run if there are any; scanned
-            three times.
+            three times. Those with ``in_history``, if there is such a column, are of a corpus that a refresh adds to:
+            they outrank all others and are left as they are.
         step: The step's part of the recipe.
         workspace: Folder for intermediate tables.
     """
@@ -140,6 +142,11 @@ def _with_seams(documents: DataFrame) -> DataFrame:
         return documents.drop("cuts")
     own = F.filter("cuts", lambda cut: cut["kept_in"].isNotNull())
     return documents.withColumn("cuts", F.when(F.size(own) > 0, own))
+
+
+def _of_batch(documents: DataFrame) -> Column:
+    """Whether a document may be cut: all but those that a refresh has beside its batch."""
+    return ~F.col("in_history") if "in_history" in documents.columns else F.lit(True)
 
 
 def _scanned(documents: DataFrame) -> list[str]:
@@ -255,7 +262,8 @@ def _repeated_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBa
 def _windows(documents: DataFrame, bitmap: NDArray[np.uint64], run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """Documents that hold windows at surviving anchors, each with a number; `windows` is a table of
     (first, second, run · 2²⁸ + position)."""
-    narrow = documents.select(*identity_columns(), *rank_columns(documents, run.step.keep), *_scanned(documents))
+    ranks = [_of_batch(documents).alias(RANK_OF_AGE), *rank_columns(documents, run.step.keep)]
+    narrow = documents.select(*identity_columns(), *ranks, *_scanned(documents))
     carried = [name for name in narrow.columns if name not in ("text", "cuts")]
     schema = StructType(
         [*nullable_fields(narrow, carried), StructField("number", LongType()), StructField("windows", BinaryType())]
@@ -314,7 +322,7 @@ def _places(touched: DataFrame, count: int, run: _Run) -> DataFrame:
     """(place, number, id, key, copy): documents with windows, numbered in survivor order."""
     ranks = [name for name in touched.columns if name.startswith(RANK_PREFIX)]
     narrow = touched.select("number", *IDENTITY, *ranks)
-    order = order_of(run.step.keep)
+    order = [F.col(RANK_OF_AGE), *order_of(run.step.keep)]
     if count > TASK_ROWS:
         return _numbered(written(narrow.sort(*order).select("number", *IDENTITY), run.path("ordered"))[0])
     ordered = narrow.coalesce(1).sortWithinPartitions(*order).select("number", *IDENTITY)
@@ -589,7 +597,7 @@ def _sources(final: DataFrame, places: DataFrame, run: _Run) -> DataFrame:
 
 def _edited(documents: DataFrame, sources: DataFrame, pieces: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
     """(id, key, copy, text, spans, cuts, words, removed_words, reasons) of the documents that are cut."""
-    whole = documents.select(*identity_columns(), *_scanned(documents))
+    whole = documents.where(_of_batch(documents)).select(*identity_columns(), *_scanned(documents))
     # Where the pieces travel to the texts, these stay where they are.
     few = F.broadcast(sources) if pieces <= BROADCAST_PIECES else sources
     joined = whole.join(few, on=["key", "copy"], how="inner").select(*whole.columns, "sources")

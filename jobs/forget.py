@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             head, name = corpus.existing_head(), operation_id(NAME)
             work = corpus.at("work", name)
             documents = corpus.documents(spark, list(corpus.data_files(head.manifest)))
-            gone, _ = written(named_rows(documents, lists, ["file", "row", "key"]), f"{work}/gone")
+            gone, _ = written(named_rows(documents, lists, ["file", "row", "id", "key"]), f"{work}/gone")
             edit = without_rows(spark, corpus, head.manifest.snapshots, gone, name)
             stranded = list_stranded(spark, corpus, head, gone, name)
             corpus.write_once(corpus.at("forgotten", f"{name}.json"), lists.as_json())

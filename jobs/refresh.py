@@ -217,8 +217,8 @@ def _history_files(corpus: Corpus, head: Head | None) -> list[HistoryFile]:
 
 
 def _after_history(name: str, step: SetStep, request: RefreshRequest, history: Sequence[HistoryFile]) -> SetStep:
-    """A dedup step that first removes what the history stands for; any other step as it is."""
-    from jobs.core.against_history import find_known
+    """A step that first removes what the history stands for, or has it beside the batch; other steps as they are."""
+    from jobs.core.against_history import beside_history, find_known
     from jobs.core.outcome import decisions_of, without_removed
     from jobs.core.state import STATE_STEPS
 
@@ -228,18 +228,26 @@ def _after_history(name: str, step: SetStep, request: RefreshRequest, history: S
     if name == "dedup_url" and replacing:
         return _replacing_versions(step, request.recipe, history)
 
+    def replaced(documents: DataFrame, folder: StageFolder) -> DataFrame | None:
+        path = folder.beside("dedup_url").table(REPLACED)
+        return documents.sparkSession.read.parquet(path) if replacing else None
+
+    def with_history(documents: DataFrame, parameters: Any, folder: StageFolder) -> SetResult:
+        gone = replaced(documents, folder)
+        both = beside_history(documents, request.recipe, history, folder.table("history"), gone)
+        found = step(both.documents, parameters, folder)
+        return replace(found, facts={**found.facts, **both.facts})
+
     def after_history(documents: DataFrame, parameters: Any, folder: StageFolder) -> SetResult:
-        replaced = (
-            documents.sparkSession.read.parquet(folder.beside("dedup_url").table(REPLACED)) if replacing else None
-        )
-        known = find_known(documents, name, request.recipe, history, folder.table("history"), replaced)
+        gone = replaced(documents, folder)
+        known = find_known(documents, name, request.recipe, history, folder.table("history"), gone)
         found = step(without_removed(documents, known.decisions), parameters, folder)
         columns = [field for field in decisions_of(found.decisions, name).columns if field != "stage"]
         decisions = decisions_of(known.decisions, name).select(*columns)
         both = decisions.unionByName(decisions_of(found.decisions, name).select(*columns))
         return replace(found, decisions=both, facts={**found.facts, **known.facts})
 
-    return after_history
+    return with_history if name == "dedup_substring" else after_history
 
 
 def _replacing_versions(step: SetStep, recipe: Recipe, history: Sequence[HistoryFile]) -> SetStep:

@@ -58,6 +58,13 @@ class Anchors(NamedTuple):
     tokens: int  # of the batch
 
 
+class AnchorSets(NamedTuple):
+    """The anchors of each document, each once."""
+
+    hashes: NDArray[np.int64]  # [anchors] ascending within a document
+    offsets: NDArray[np.int64]  # [documents + 1] anchors of document i are offsets[i] … offsets[i + 1]
+
+
 class Windows(NamedTuple):
     """Windows of a batch of documents whose anchors a filter lets pass, flat and in text order."""
 
@@ -256,8 +263,9 @@ def winnow(grams, count, span, queue, anchors, windows):
 
 
 @njit(cache=True, nogil=True)
-def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, out_hashes, out_times):
-    """Write the hashes of all anchors, equal neighbours as one row; return the numbers of rows and of tokens.
+def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, out_hashes, out_times, out_ends):
+    """Write the hashes of all anchors, equal neighbours as one row, and the number of rows after each section; return
+    the numbers of rows and of tokens.
 
     Minima of many hashes have few different first bits, so they are mixed once more: a bitmap goes by the first bits.
     """
@@ -268,17 +276,19 @@ def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, o
     for section in range(len(begins)):
         count = hash_tokens(data, begins[section], ends[section], unit, tables, hashes, starts, stops)
         tokens_seen += count
-        if count < length:
-            continue
-        found = winnow(grams, hash_shingles(hashes, count, gram, grams), length - gram + 1, queue, anchors, starts)
+        found, first = 0, rows
+        if count >= length:
+            shingles = hash_shingles(hashes, count, gram, grams)
+            found = winnow(grams, shingles, length - gram + 1, queue, anchors, starts)
         for anchor in range(found):
             value = np.int64(mix(grams[anchors[anchor]]))
-            if rows and out_hashes[rows - 1] == value:
+            if rows > first and out_hashes[rows - 1] == value:
                 out_times[rows - 1] += 1
             else:
                 out_hashes[rows] = value
                 out_times[rows] = 1
                 rows += 1
+        out_ends[section] = rows
     return rows, tokens_seen
 
 
@@ -295,19 +305,38 @@ def anchors(text: pa.Array, length: int, unit: Unit = "words", seams: pa.Array |
         TypeError: `text` is not a string array.
         ValueError: a length below 2 or an unknown unit.
     """
+    hashes, times, _, count = _all_anchors(text, length, unit, sections(text, seams))
+    distinct, place = np.unique(hashes, return_inverse=True)
+    sums = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(sums, place, times)
+    return Anchors(distinct, sums, count)
+
+
+def anchor_sets(text: pa.Array, length: int, unit: Unit = "words", seams: pa.Array | None = None) -> AnchorSets:
+    """Return the anchors of the windows of each document; arguments and errors as of `anchors`."""
+    parts = sections(text, seams)
+    hashes, _, ends, _ = _all_anchors(text, length, unit, parts)
+    document = np.repeat(np.arange(len(text)), np.diff(np.append(0, ends)[parts.offsets]))
+    order = np.lexsort((hashes, document))
+    hashes, document = hashes[order], document[order]
+    new = np.append(True, (np.diff(hashes) != 0) | (np.diff(document) != 0))[: len(hashes)]
+    return AnchorSets(hashes[new], np.searchsorted(document[new], np.arange(len(text) + 1)))
+
+
+def _all_anchors(
+    text: pa.Array, length: int, unit: Unit, parts: Sections
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
+    """Return hashes of anchors, how often each occurs where it stands, their number up to each section, and tokens."""
     _check(length, unit)
     data, _ = string_buffers(text)
-    parts = sections(text, seams)
     capacity, longest = _room(parts, unit)
     hashes, times = np.empty(capacity, dtype=np.int64), np.empty(capacity, dtype=np.int64)
+    ends = np.empty(len(parts.begins), dtype=np.int64)
     rows, count = _anchors_of_batch(
         data, parts.begins, parts.ends, UNITS.index(unit), length, gram_of(length), tables_for_kernels(), longest,
-        hashes, times,
+        hashes, times, ends,
     )  # fmt: skip
-    distinct, place = np.unique(hashes[:rows], return_inverse=True)
-    sums = np.zeros(len(distinct), dtype=np.int64)
-    np.add.at(sums, place, times[:rows])
-    return Anchors(distinct, sums, int(count))
+    return hashes[:rows], times[:rows], ends, int(count)
 
 
 def _check(length: int, unit: str) -> None:

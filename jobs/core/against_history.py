@@ -9,6 +9,9 @@
    near-duplicates the text of the hit is read from the row groups that hold it, and compared as in `dedup_near`.
    Shuffled: the shingle sets of batch documents that have hits, 8 bytes a word.
 
+Repeated passages are found the same way, by anchors; the documents of the history that share one with the batch are
+read and go through `dedup_substring` beside it, where they outrank the batch and stay as they are.
+
 So what is shuffled depends on the batch and its hits, not on the history; what is scanned is one column a step.
 """
 
@@ -31,11 +34,23 @@ from pyspark.sql import functions as F
 
 from jobs.core.arrow_map import ArrowMap, map_in_arrow
 from jobs.core.bitmap import in_bitmap
+from jobs.core.documents import CUTS_TYPE
 from jobs.core.files import DriverFiles, join_path, open_for_reading
 from jobs.core.near_pairs import Compared, compared_parts, similarities
 from jobs.core.recipe import DedupNear, Recipe
 from jobs.core.shipping import ship_folder
-from jobs.core.state import Probes, Scopes, Step, column_bytes, rows_of, scopes_of, state_column, state_values
+from jobs.core.state import (
+    Probes,
+    Scopes,
+    Step,
+    column_bytes,
+    parts_of,
+    rows_of,
+    scopes_of,
+    state_column,
+    state_values,
+    value_bytes,
+)
 from jobs.core.survivors import nullable_fields, written
 from udfs.digests import text_digests
 
@@ -43,6 +58,7 @@ MOST_PROBES = 32_000_000
 _MOST_BITMAP_BITS = 29
 _HIT = "node long, file string, row long, bytes long"
 _NAMED = "node long, id string, document_key binary, similarity double, bytes long"
+_OLD_COPY = -1  # of documents of the history, which no document of a batch has
 
 
 @dataclass(frozen=True)
@@ -81,11 +97,8 @@ def find_known(
     """
     spark, step = documents.sparkSession, getattr(recipe.steps, name)
     probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
-    hits, scanned = _hits(spark, name, step, probes, counts["documents"], history, workspace)
-    if replaced is not None:
-        gone = F.broadcast(replaced.select(F.col("file").alias("_file"), F.col("row").alias("_row")))
-        same = (relative_file(F.col("file")) == F.col("_file")) & (F.col("row") == F.col("_row"))
-        hits = hits.join(gone, on=same, how="left_anti")
+    hits, scanned = _hits(spark, name, probes, counts["values"], history, workspace)
+    hits = _without_replaced(hits, replaced)
     found, read = _named_hits(documents, hits, step, join_path(workspace, "found"))
     best = found.groupBy("node").agg(
         F.min(F.struct((-F.col("similarity")).alias("distance"), "id", "document_key")).alias("best")
@@ -126,7 +139,7 @@ def find_versions(documents: DataFrame, recipe: Recipe, history: Sequence[Histor
     name, spark, step = "dedup_url", documents.sparkSession, recipe.steps.dedup_url
     assert step is not None
     probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
-    hits, scanned = _hits(spark, name, step, probes, counts["documents"], history, workspace)
+    hits, scanned = _hits(spark, name, probes, counts["values"], history, workspace)
     node = F.xxhash64("key", "copy").alias("node")
     mine = documents.select(node, "id", "key", "copy", "text", F.unix_micros("date").alias("time"))
     mine = mine.join(hits.select("node").distinct(), on="node", how="left_semi")
@@ -166,6 +179,74 @@ def find_versions(documents: DataFrame, recipe: Recipe, history: Sequence[Histor
     return Versions(known, replaced, {"in_history": removed["known"], **gone, **scanned})
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A batch and the documents of the history that may share passages with it, told apart by ``in_history``."""
+
+    documents: DataFrame
+    facts: dict[str, Any]
+
+
+def beside_history(
+    documents: DataFrame,
+    recipe: Recipe,
+    history: Sequence[HistoryFile],
+    workspace: str,
+    replaced: DataFrame | None = None,
+) -> Beside:
+    """Put documents of the history beside a batch: those of which a window of `dedup_substring` may occur in it.
+
+    Args:
+        documents, recipe, history, workspace, replaced: as for `find_known`.
+    """
+    name, spark, step = "dedup_substring", documents.sparkSession, recipe.steps.dedup_substring
+    assert step is not None
+    probes, counts = _probes(documents, name, step, scopes_of(recipe, name), join_path(workspace, "probes"))
+    hits, scanned = _hits(spark, name, probes, counts["values"], history, workspace)
+    rows = _without_replaced(hits, replaced).select("file", "row").distinct()
+    schema = f"id string, key binary, text string, cuts {CUTS_TYPE.simpleString()}, bytes long"
+    by_file = rows.repartition("file").sortWithinPartitions("file", "row")
+    found, read = written(
+        map_in_arrow(by_file, _read_batches, schema),
+        join_path(workspace, "documents"),
+        history_documents=F.count("key"),
+        read_bytes=F.sum("bytes"),
+    )
+    old = found.where(F.col("key").isNotNull()).select(
+        "id", "key", F.lit(_OLD_COPY).cast("long").alias("copy"), "text", "cuts", F.lit(True).alias("in_history")
+    )
+    batch = documents.withColumn("in_history", F.lit(False))
+    if "cuts" in batch.columns and batch.schema["cuts"].dataType != CUTS_TYPE:
+        batch = batch.drop("cuts")  # of another step, which are no seams
+    return Beside(batch.unionByName(old, allowMissingColumns=True), {**scanned, **read})
+
+
+def _read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    cuts = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kept_in", pa.string())]))
+    for batch in batches:
+        for file, part in _by_file(batch):
+            for table, size in parts_of(file, ["id", "key", "text", "cuts"], np.asarray(part.column("row"))):
+                yield _documents_read(table, cuts, size)
+
+
+def _documents_read(table: pa.Table, cuts: pa.DataType, size: int) -> pa.RecordBatch:
+    """Documents, and in a row without one how many bytes were read for them."""
+    kinds = {"id": pa.string(), "key": pa.binary(), "text": pa.string(), "cuts": cuts}
+    columns = [pa.chunked_array(table.column(name)).cast(kind).combine_chunks() for name, kind in kinds.items()]
+    columns = [pa.concat_arrays([column, pa.nulls(1, column.type)]) for column in columns]
+    sizes = pa.array([None] * table.num_rows + [size], pa.int64())
+    return pa.RecordBatch.from_arrays([*columns, sizes], names=[*kinds, "bytes"])
+
+
+def _without_replaced(hits: DataFrame, replaced: DataFrame | None) -> DataFrame:
+    """Hits but those of documents that newer versions replace."""
+    if replaced is None:
+        return hits
+    gone = F.broadcast(replaced.select(F.col("file").alias("_file"), F.col("row").alias("_row")))
+    same = (relative_file(F.col("file")) == F.col("_file")) & (F.col("row") == F.col("_row"))
+    return hits.join(gone, on=same, how="left_anti")
+
+
 def relative_file(path: Column) -> Column:
     """A file of documents as the table names it: its last two parts."""
     return F.array_join(F.slice(F.split(path, "/"), -2, 2), "/")
@@ -189,11 +270,12 @@ def _probes(documents: DataFrame, name: str, step: Step, scopes: Scopes, path: s
             whole = pa.RecordBatch.from_arrays(columns, names=["node", "key", "copy", "value"])
             yield whole.filter(made.is_valid())
 
-    return written(map_in_arrow(narrow, values, schema), path, documents=F.count(F.lit(1)))
+    number = F.expr(f"sum(octet_length(value)) div {value_bytes(name)}")
+    return written(map_in_arrow(narrow, values, schema), path, values=number)
 
 
-def _save_probes(files: DriverFiles, path: str, name: str, chunk: int, chunks: int) -> tuple[Path, int]:
-    """Sorted arrays of one chunk of the batch's values in a local folder, and how many there are."""
+def _save_probes(files: DriverFiles, path: str, name: str, chunk: int, chunks: int) -> Path:
+    """Sorted arrays of one chunk of the batch's values in a local folder."""
     high, low, nodes = [], [], []
     for info in files.find(path):
         with open_for_reading(info.path) as stream:
@@ -209,12 +291,14 @@ def _save_probes(files: DriverFiles, path: str, name: str, chunk: int, chunks: i
         "low": np.concatenate([*low, np.empty(0, np.uint64)]),
         "nodes": np.concatenate([*nodes, np.empty(0, np.int64)]),
     }
+    if name == "dedup_substring":  # who has an anchor does not matter, and common ones are in many documents
+        arrays = {label: array[np.unique(arrays["high"], return_index=True)[1]] for label, array in arrays.items()}
     order = np.lexsort((arrays["low"], arrays["high"]))
     folder = Path(tempfile.mkdtemp(prefix="winnow-probes-"))
     for label, array in arrays.items():
         np.save(folder / f"{label}.npy", array[order])
     np.save(folder / "bitmap.npy", _bitmap(arrays["high"]))
-    return folder, len(order)
+    return folder
 
 
 def _bitmap(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -231,21 +315,19 @@ def _bitmap(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _hits(
     spark: SparkSession,
     name: str,
-    step: Step,
     probes: DataFrame,
     count: int,
     history: Sequence[HistoryFile],
     workspace: str,
 ) -> tuple[DataFrame, dict[str, int]]:
     """Distinct (node, file, row) for every history document with a value of the batch's."""
-    each = step.bands if isinstance(step, DedupNear) else 1
-    chunks = max(1, math.ceil(count * each / MOST_PROBES))
+    chunks = max(1, math.ceil(count / MOST_PROBES))
     parts, facts = [], {"history_hits": 0, "history_bytes": 0}
     # Numbers of files, and the files beside the function: a list that is repartitioned would be shuffled.
     tasks = max(1, min(len(history), 8 * spark.sparkContext.defaultParallelism))
     numbers = spark.range(0, len(history), 1, tasks)
     for chunk in range(chunks):
-        folder, _ = _save_probes(DriverFiles(spark), join_path(workspace, "probes"), name, chunk, chunks)
+        folder = _save_probes(DriverFiles(spark), join_path(workspace, "probes"), name, chunk, chunks)
         where = ship_folder(spark, folder, "probes")
         scanned = map_in_arrow(numbers, _scan(name, history, where), _HIT)
         path = join_path(workspace, f"hits-{chunk}")

@@ -118,20 +118,38 @@ def _filtered(source: str, target: str, rows: NDArray[np.int64]) -> int:
 
 
 def list_stranded(spark: SparkSession, corpus: Corpus, head: Head, gone: DataFrame, name: str) -> int:
-    """Write ``stranded/NAME``: documents that were removed as duplicates of what goes now (``key``); how many."""
-    paths = [corpus.at("runs", run, "removed") for run in head.manifest.done]
-    paths = [path for path in paths if corpus.files.exists(path)]
-    if not paths:
-        return 0
+    """Write ``stranded/NAME``: documents that were removed as duplicates of what goes now (``id``, ``key``); how many.
+
+    Passages that were cut from other documents since these held them are listed in ``stranded/NAME-passages``.
+    """
     columns = ["id", "key", "source", "stage", "duplicate_of", "duplicate_of_key"]
-    removed = spark.read.option("mergeSchema", "true").parquet(*paths).select(*columns)
-    keys = gone.select(F.col("key").alias("duplicate_of_key")).distinct()
-    stranded = removed.join(keys, on="duplicate_of_key", how="left_semi").select(*columns)
-    folder = corpus.at("stranded", name)
+    removed = _of_all_runs(spark, corpus, head, "removed")
+    count = 0
+    if removed is not None:
+        keys = gone.select(F.col("key").alias("duplicate_of_key")).distinct()
+        stranded = removed.select(*columns).join(keys, on="duplicate_of_key", how="left_semi").select(*columns)
+        count = _list(stranded, corpus.at("stranded", name), "documents were removed earlier as duplicates of these")
+    spans = _of_all_runs(spark, corpus, head, "removed_spans")
+    if spans is not None:
+        ids = gone.select(F.col("id").alias("kept_in")).distinct()
+        cut = spans.join(ids, on="kept_in", how="left_semi").select("id", "key", "start", "end", "kept_in", "text")
+        _list(cut, corpus.at("stranded", f"{name}-passages"), "passages were cut earlier that these documents hold")
+    return count
+
+
+def _of_all_runs(spark: SparkSession, corpus: Corpus, head: Head, table: str) -> DataFrame | None:
+    """A table of all refreshes that a version is made of; None where there is none."""
+    paths = [corpus.at("runs", run, table) for run in head.manifest.done]
+    paths = [path for path in paths if corpus.files.exists(path)]
+    return spark.read.option("mergeSchema", "true").parquet(*paths) if paths else None
+
+
+def _list(stranded: DataFrame, folder: str, what: str) -> int:
+    """Write a list and tell of it; its rows."""
     stranded.coalesce(1).write.mode("overwrite").parquet(folder)  # an earlier attempt may have been killed here
-    count = spark.read.schema(stranded.schema).parquet(folder).count()
+    count = stranded.sparkSession.read.schema(stranded.schema).parquet(folder).count()
     if count:
-        say(f"{count:,} documents were removed earlier as duplicates of these; they are listed in {folder}")
+        say(f"{count:,} {what}; they are listed in {folder}")
     return count
 
 

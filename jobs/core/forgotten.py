@@ -100,7 +100,7 @@ def forgotten_of(corpus: Corpus, names: Sequence[str]) -> Forgotten:
 
 def named_rows(documents: DataFrame, forgotten: Forgotten, carried: Sequence[str]) -> DataFrame:
     """The ``carried`` columns of the documents (id, url) that are on the list."""
-    narrow = documents.select("id", "url", *carried)
+    narrow = documents.select(*dict.fromkeys(["id", "url", *carried]))
     return map_in_arrow(narrow, _matching(forgotten), narrow.schema).select(*carried)
 
 

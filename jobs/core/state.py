@@ -5,7 +5,8 @@ For every data file of documents there is one state file with the same rows in t
 - ``key`` (16 bytes) and ``id``;
 - ``exact``: the digest of `dedup_exact`, 16 bytes; ``url``: that of `dedup_url`, 16 bytes;
 - ``bands``: the band hashes of `dedup_near`, 5 bytes each: of 64 bits the lowest 40. They only propose pairs, which
-  are then verified, and a million documents in a batch meet one of another band hash with odds of 10⁻⁶ a band.
+  are then verified, and a million documents in a batch meet one of another band hash with odds of 10⁻⁶ a band;
+- ``anchors``: those of the windows of `dedup_substring`, each once, 5 bytes likewise: one of some 13 words.
 
 A digest covers the scope in which documents are compared. State is made with parameters that stand in the manifest; a
 recipe with others is refused, for digests made differently never meet. The row's place is the document's address: what
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -31,23 +33,26 @@ from jobs.core.arrow_map import ArrowMap, map_in_arrow
 from jobs.core.definitions import DEFINITION_VERSIONS
 from jobs.core.errors import ConfigurationError, InputContractError
 from jobs.core.files import open_for_reading, worker_file_system
-from jobs.core.recipe import DedupExact, DedupNear, DedupUrl, Recipe
+from jobs.core.recipe import DedupExact, DedupNear, DedupSubstring, DedupUrl, Recipe
 from udfs.canonical_url import canonical_urls
 from udfs.digests import text_digests
 from udfs.minhash import SketchParameters, sketch
+from udfs.substrings import anchor_sets
 
-STATE_STEPS = ("dedup_url", "dedup_exact", "dedup_near")
-BAND_BYTES = 5
-_STATE_COLUMN = {"dedup_url": "url", "dedup_exact": "exact", "dedup_near": "bands"}
+STATE_STEPS = ("dedup_url", "dedup_exact", "dedup_near", "dedup_substring")
+DIGEST_BYTES = 16
+HASH_BYTES = 5  # that are kept of a band hash and of an anchor
+_STATE_COLUMN = {"dedup_url": "url", "dedup_exact": "exact", "dedup_near": "bands", "dedup_substring": "anchors"}
+_HASHED_STEPS = ("dedup_near", "dedup_substring")
 _MADE_BY = {
     "dedup_url": ("scope", "tracking_parameters", "ignore_parameters"),
     "dedup_exact": ("scope", "normalise"),
     "dedup_near": ("scope", "ngram", "unspaced_ngram", "num_perm", "seed", "bands", "rows"),
+    "dedup_substring": ("length", "unit"),
 }
 _ROW_GROUP_ROWS = 65_536
 _READ_ROWS = 2048
 _SKETCH_BYTES = 32 << 20
-_CUTTING_STEPS = ("dedup_lines", "dedup_substring")
 
 STATE_SCHEMA = pa.schema(
     [
@@ -56,15 +61,21 @@ STATE_SCHEMA = pa.schema(
         ("url", pa.binary()),
         ("exact", pa.binary()),
         ("bands", pa.binary()),
+        ("anchors", pa.binary()),
     ]
 )
 
-Step = DedupUrl | DedupExact | DedupNear
+Step = DedupUrl | DedupExact | DedupNear | DedupSubstring
 
 
 def state_column(step: str) -> str:
     """The column of the state that a step compares."""
     return _STATE_COLUMN[step]
+
+
+def value_bytes(step: str) -> int:
+    """Bytes of each value that a step compares, of which bands and anchors are many to a document."""
+    return HASH_BYTES if step in _HASHED_STEPS else DIGEST_BYTES
 
 
 # ----------------------------------------------------------------------------------------------------------- parameters
@@ -73,15 +84,14 @@ def state_column(step: str) -> str:
 def state_parameters(recipe: Recipe) -> dict[str, Any]:
     """What the recipe's state depends on, per dedup step: plain values for the manifest.
 
-    Raises ``ConfigurationError`` for steps that cut texts after comparing them: what a batch loses would depend on how
-    the inputs were cut into batches, and the texts published would not be those compared.
+    Raises ``ConfigurationError`` for lines counted in the whole corpus: in how many documents a line stands, and so
+    what a document published before has lost, would change with every batch.
     """
-    for name in _CUTTING_STEPS:
-        if name in recipe.steps:
-            raise ConfigurationError(
-                f"a refresh cannot run {name}: what it cuts depends on the whole corpus",
-                next_step=f"turn it off with --set steps.{name}=off, or clean everything anew with `winnow run`",
-            )
+    if "dedup_lines" in recipe.steps:
+        raise ConfigurationError(
+            "a refresh cannot run dedup_lines: what it cuts depends on the whole corpus",
+            next_step="turn it off with --set steps.dedup_lines=off, or clean everything anew with `winnow run`",
+        )
     parameters: dict[str, Any] = {}
     for name in STATE_STEPS:
         if name in recipe.steps:
@@ -132,7 +142,7 @@ class Scopes:
 def scopes_of(recipe: Recipe, step: str) -> Scopes:
     """The scopes of one step of a recipe."""
     dumps = {name: source.dump or name for name, source in recipe.sources.items()}
-    return Scopes(getattr(recipe.steps, step).scope, dumps)
+    return Scopes(getattr(getattr(recipe.steps, step), "scope", "global"), dumps)
 
 
 # ------------------------------------------------------------------------------------------------ what state is made of
@@ -145,6 +155,8 @@ def state_values(batch: pa.RecordBatch, name: str, step: Step, scopes: Scopes) -
     if isinstance(step, DedupUrl):
         addresses = canonical_urls(batch.column("url"), step.ignore_parameters, step.tracking_parameters)
         return _scoped(text_digests(addresses, "none"), scopes.of(batch))
+    if isinstance(step, DedupSubstring):
+        return _anchors(batch.column("text"), step)
     return _scoped(text_digests(batch.column("text"), step.normalise), scopes.of(batch))
 
 
@@ -174,10 +186,23 @@ def _bands(batch: pa.RecordBatch, step: DedupNear, scopes: list[str] | None) -> 
 
 
 def _packed_bands(bands: NDArray[np.int64], taking_part: NDArray[np.bool_]) -> pa.Array:
-    rows = np.ascontiguousarray(bands).view(np.uint8).reshape(*bands.shape, 8)[:, :, :BAND_BYTES]
-    width = bands.shape[1] * BAND_BYTES
+    rows = _short(bands)
+    width = bands.shape[1] * HASH_BYTES
     values = pa.Array.from_buffers(pa.binary(width), len(bands), [None, pa.py_buffer(np.ascontiguousarray(rows))])
     return pa.array(values.cast(pa.binary()).to_pylist(), pa.binary(), mask=~taking_part)
+
+
+def _anchors(text: pa.Array, step: DedupSubstring) -> pa.Array:
+    """Anchors as if nothing had been cut from the texts: windows across seams add some, and take none away."""
+    found = anchor_sets(text, step.length, step.unit)
+    offsets = pa.py_buffer(found.offsets.astype(np.int64) * HASH_BYTES)
+    hashes = pa.py_buffer(np.ascontiguousarray(_short(found.hashes)))
+    return pa.Array.from_buffers(pa.large_binary(), len(text), [None, offsets, hashes]).cast(pa.binary())
+
+
+def _short(hashes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The bytes of hashes that are kept: [..., HASH_BYTES], the lowest first."""
+    return np.ascontiguousarray(hashes).view(np.uint8).reshape(*hashes.shape, 8)[..., :HASH_BYTES]
 
 
 class Probes:
@@ -186,18 +211,19 @@ class Probes:
     def __init__(self, values: pa.Array, step: str) -> None:
         present = values.is_valid()
         rows = np.flatnonzero(np.asarray(present))
-        matrix = np.frombuffer(b"".join(values.drop_null().to_pylist()), dtype=np.uint8)
-        if step == "dedup_near":
-            hashes = matrix.reshape(len(rows), -1, BAND_BYTES) if len(rows) else np.empty((0, 0, BAND_BYTES), np.uint8)
-            wide = np.zeros((*hashes.shape[:2], 8), dtype=np.uint8)
+        matrix = np.frombuffer(b"".join(values.drop_null().to_pylist()), dtype=np.uint8).reshape(-1, value_bytes(step))
+        if step in _HASHED_STEPS:
+            sizes = np.asarray(pc.binary_length(values.drop_null())) // HASH_BYTES
             # The hash in front, where the filter looks, and the number of the band behind it.
-            wide[:, :, 3:] = hashes
-            high = wide.view(np.uint64)[:, :, 0] | np.arange(hashes.shape[1], dtype=np.uint64)
-            self.high = high.ravel()
+            wide = np.zeros((len(matrix), 8), dtype=np.uint8)
+            wide[:, 8 - HASH_BYTES :] = matrix
+            self.high = wide.view(np.uint64)[:, 0]
+            if step == "dedup_near" and len(rows):
+                self.high |= np.tile(np.arange(sizes[0], dtype=np.uint64), len(rows))
             self.low = np.zeros_like(self.high)
-            self.rows = np.repeat(rows, hashes.shape[1])
+            self.rows = np.repeat(rows, sizes)
         else:
-            halves = matrix.view(np.uint64).reshape(-1, 2)
+            halves = matrix.view(np.uint64)
             self.high, self.low, self.rows = halves[:, 0].copy(), halves[:, 1].copy(), rows
 
 
@@ -259,17 +285,22 @@ def file_bytes(path: str) -> int:
 
 def rows_of(path: str, columns: Sequence[str], rows: NDArray[np.int64]) -> tuple[pa.Table, int]:
     """Read some rows (ascending) of a Parquet file, and how many bytes that took: whole columns of their row groups."""
+    parts, sizes = zip(*parts_of(path, columns, rows), strict=True)
+    return pa.concat_tables(parts), sum(sizes)
+
+
+def parts_of(path: str, columns: Sequence[str], rows: NDArray[np.int64]) -> Iterator[tuple[pa.Table, int]]:
+    """Read likewise, but a row group at a time."""
     with open_for_reading(path) as stream:
         file = pq.ParquetFile(stream)
-        metadata, parts, first, read = file.metadata, [], 0, 0
+        metadata, first = file.metadata, 0
         for group in range(metadata.num_row_groups):
             part = metadata.row_group(group)
             begin, end = np.searchsorted(rows, [first, first + part.num_rows])
             if end > begin:
-                parts.append(file.read_row_group(group, columns=list(columns)).take(pa.array(rows[begin:end] - first)))
-                read += column_bytes(part, columns)
+                table = file.read_row_group(group, columns=list(columns)).take(pa.array(rows[begin:end] - first))
+                yield table, column_bytes(part, columns)
             first += part.num_rows
-    return pa.concat_tables(parts), read
 
 
 def column_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:

@@ -20,7 +20,9 @@ from deltalake import DeltaTable
 from jobs import decontaminate, expire, forget, history, rollback, vacuum, verify
 from jobs import refresh as job
 from jobs.core.finished_run import open_run
+from udfs.reference import substrings as plain
 from udfs.reference.shingles import jaccard, shingles
+from udfs.substrings import seams_of
 
 RECIPE = """
 recipe: batches
@@ -401,6 +403,78 @@ def test_newer_versions_of_a_page_replace_older_ones_if_asked(
     address = {row["id"]: canonical(row) for row in (*first, *second)}
     assert {row["id"] for row in replaced} == gone
     assert all(address[row["id"]] == address[row["superseded_by"]] for row in replaced)
+
+
+PASSAGES = RECIPE.partition("  dedup_url")[0] + "  dedup_substring: {length: 6, keep: [longest]}\n"
+
+
+def sections(row: Row) -> list[list[str]]:
+    """Words of a document as published, a list for each part between its seams."""
+    cuts = [(cut["start"], cut["end"]) for cut in row["cuts"] or []]
+    return plain.tokens(row["text"], "words", seams_of(cuts))
+
+
+def pages_of_passages(count: int, seed: int) -> list[Row]:
+    """Pages made of passages that other pages, and now and then the same page, have too."""
+    random_ = random.Random(seed)
+    passages = [sentence(random_, random_.randrange(4, 12)) for _ in range(25)]
+    made = []
+    for number in range(count):
+        parts = [random_.choice(passages) if random_.random() < 0.5 else sentence(random_, 5) for _ in range(6)]
+        made.append({"id": f"{seed}-{number:03}", "url": f"https://a.example/{seed}/{number}", "text": " ".join(parts)})
+    return made
+
+
+def check_passages(corpus: Path, batches: Sequence[Sequence[Row]]) -> None:
+    """Every batch has lost what brute force finds in the version before it, or earlier in the batch."""
+    documents: list[Row] = []
+    for place, batch in enumerate(batches):
+        ordered = sorted(batch, key=lambda row: (-len(row["text"]), row["id"]))
+        parts = [*(sections(row) for row in documents), *(plain.tokens(row["text"], "words") for row in ordered)]
+        expected = plain.repeats(parts, 6).cut
+        assert not any(any(flags) for flags in expected[: len(documents)])
+        after = {row["id"]: row for row in published(corpus, version=place + 1)}
+        assert all(after[row["id"]] == row for row in documents)
+        for row, (words,), cut in zip(ordered, parts[len(documents) :], expected[len(documents) :], strict=True):
+            kept = [word for word, gone in zip(words, cut, strict=True) if not gone]
+            assert after[row["id"]]["text"].split() == kept
+            for one in after[row["id"]]["cuts"] or []:
+                held = " ".join(after[one["kept_in"]]["text"].split())
+                assert one["kept_in"] == row["id"] or " ".join(row["text"][one["start"] : one["end"]].split()) in held
+        documents = list(after.values())
+    windows = [
+        tuple(part[place : place + 6]) for row in documents for part in sections(row) for place in range(len(part) - 5)
+    ]
+    assert len(windows) == len(set(windows))
+
+
+def test_what_the_corpus_holds_already_is_cut_from_a_batch_and_the_corpus_keeps_its_copy(
+    spark: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "passages.yaml"
+    path.write_text(PASSAGES)
+    mixed = [row for pair in zip(pages_of_passages(24, 3), pages_of_passages(24, 4), strict=True) for row in pair]
+    batches = [mixed[:16], mixed[16:30], mixed[30:]]
+    grown = grow(str(path), tmp_path, batches)
+    check_passages(grown.corpus, batches)
+    cuts = [(row["id"], cut["kept_in"]) for row in published(grown.corpus) for cut in row["cuts"] or []]
+    batch_of = {row["id"]: place for place, batch in enumerate(batches) for row in batch}
+    assert {batch_of[by] - batch_of[held] for by, held in cuts} == {0, 1, 2}
+    ledger = json.loads((grown.corpus / "runs" / "r2" / "ledger.json").read_text())
+    (facts,) = (stage["facts"] for stage in ledger["stages"] if stage["name"] == "dedup_substring")
+    assert 0 < facts["history_documents"] <= 30
+    assert facts["read_bytes"] > 0
+
+    gone = max({held for _, held in cuts}, key=[held for by, held in cuts if by != held].count)
+    (tmp_path / "ids.txt").write_text(f"{gone}\n")
+    assert forget.main(["--corpus", str(grown.corpus), "--ids", str(tmp_path / "ids.txt")]) == 0
+    stranded = pl.read_parquet(str(grown.corpus / "stranded" / "*-passages" / "*.parquet")).to_dicts()
+    assert sorted((row["id"], row["kept_in"]) for row in stranded) == sorted(pair for pair in cuts if pair[1] == gone)
+    lost = max((row["text"].strip() for row in stranded if row["id"] != gone), key=len)
+    write(grown.source, "again", [{"id": "again", "url": "https://b.example/", "text": f"once more {lost}"}])
+    assert refresh(str(path), grown.corpus, grown.source, "r3") == 0
+    (again,) = (row for row in published(grown.corpus) if row["id"] == "again")
+    assert again["text"] == f"once more {lost}"  # nobody else holds it
 
 
 def commit_kept(commit: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from udfs import substrings as kernel
 from udfs.reference import substrings as plain
 from udfs.shingles import shingles
-from udfs.substrings import POSITION_BITS, Pieces, Unit, anchors, cut, follow, gram_of, tokens, windows
+from udfs.substrings import POSITION_BITS, Pieces, Unit, anchor_sets, anchors, cut, follow, gram_of, tokens, windows
 
 EVERYTHING = np.full(1, 2**64 - 1, dtype=np.uint64)  # a bitmap that lets every anchor pass
 
@@ -57,6 +57,18 @@ def test_a_window_that_occurs_twice_has_an_anchor_that_occurs_twice(corpus: list
             if text is not other and ours & theirs:
                 common = set(anchors(pa.array([text]), length).hashes) & set(anchors(pa.array([other]), length).hashes)
                 assert common & frequent
+
+
+@given(corpus=corpora, length=lengths, unit=units, seams=st.lists(st.integers(0, 40), max_size=2))
+def test_the_anchors_of_a_document_are_those_of_it_alone(
+    corpus: list[str], length: int, unit: Unit, seams: list[int]
+) -> None:
+    places = pa.array([sorted(seams), *([None] * (len(corpus) - 1))], pa.list_(pa.int64()))
+    found = anchor_sets(pa.array(corpus), length, unit, places)
+    for number, text in enumerate(corpus):
+        own = found.hashes[found.offsets[number] : found.offsets[number + 1]]
+        assert own.tolist() == anchors(pa.array([text]), length, unit, places.slice(number, 1)).hashes.tolist()
+    assert len(anchor_sets(pa.array([], pa.string()), length).hashes) == 0
 
 
 @given(corpus=corpora, length=lengths, unit=units)

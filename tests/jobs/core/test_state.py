@@ -14,7 +14,7 @@ import pytest
 from jobs.core.against_history import _bitmap, _compare_versions, _look_up, _scan_file
 from jobs.core.corpus_edit import _filtered
 from jobs.core.errors import ConfigurationError, InputContractError
-from jobs.core.recipe import DedupExact, DedupNear, DedupUrl, Recipe
+from jobs.core.recipe import DedupExact, DedupNear, DedupSubstring, DedupUrl, Recipe
 from jobs.core.state import (
     Probes,
     Scopes,
@@ -27,6 +27,7 @@ from jobs.core.state import (
     state_values,
 )
 from udfs.digests import text_digests
+from udfs.substrings import anchor_sets
 
 NEAR = DedupNear.model_validate({"ngram": 2, "num_perm": 32, "bands": 8, "rows": 2})
 STEPS: dict[str, Step] = {"dedup_url": DedupUrl(), "dedup_exact": DedupExact(), "dedup_near": NEAR}
@@ -139,8 +140,25 @@ def test_state_of_other_parameters_is_refused_by_name() -> None:
         refuse_other_parameters(before, state_parameters(recipe(dedup_exact={}, dedup_near={"ngram": 13})))
     with pytest.raises(InputContractError, match="dedup_near is off now"):
         refuse_other_parameters(before, state_parameters(recipe(dedup_exact={})))
-    with pytest.raises(ConfigurationError, match="a refresh cannot run dedup_substring"):
-        state_parameters(recipe(dedup_exact={}, dedup_substring={}))
+    passages = state_parameters(recipe(dedup_substring={"length": 50}))
+    refuse_other_parameters(passages, state_parameters(recipe(dedup_substring={"min_words_left": 20})))
+    with pytest.raises(InputContractError, match=r"dedup_substring\.length is 40, the state has 50"):
+        refuse_other_parameters(passages, state_parameters(recipe(dedup_substring={"length": 40})))
+    with pytest.raises(ConfigurationError, match="a refresh cannot run dedup_lines"):
+        state_parameters(recipe(dedup_exact={}, dedup_lines={}))
+
+
+def test_anchors_are_remembered_by_their_lowest_bytes_and_looked_up_by_document() -> None:
+    texts = pa.array(["a b c d e f g h i j k", None, "a b", "x a b c d e f y"])
+    step = DedupSubstring(length=4)
+    scopes = scopes_of(Recipe.model_validate({"recipe": "r", "steps": {"dedup_substring": {}}}), "dedup_substring")
+    values = state_values(pa.record_batch({"text": texts}), "dedup_substring", step, scopes)
+    found = Probes(values, "dedup_substring")
+    expected = anchor_sets(texts, 4)
+    assert (found.high >> np.uint64(24)).tolist() == (expected.hashes & ((1 << 40) - 1)).tolist()
+    assert found.rows.tolist() == np.repeat(np.arange(4), np.diff(expected.offsets)).tolist()
+    assert set(found.rows.tolist()) == {0, 3}
+    assert not found.low.any()
 
 
 def test_the_scope_of_a_recipe_is_the_scope_of_its_state() -> None:
