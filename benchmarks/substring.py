@@ -4,6 +4,7 @@
     python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
     python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
     python benchmarks/substring.py phases [--megabytes 120]
+    python benchmarks/substring.py common [--documents 250000 1000000]
 
 Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``kernels`` is one process without
 Spark, ``equality`` the whole job; both need a virtual environment of the suffix array: ``python -m venv
@@ -303,6 +304,34 @@ def growth(sizes: list[float]) -> None:
         print(f"processor seconds: {(most - least) / (large - small):.4f} for every further MB")
 
 
+# --------------------------------------------------------------------------------------------------------------- common
+
+SPAN = " ".join(f"w{place}" for place in range(60))  # words that every document has
+
+
+def common(sizes: list[int]) -> None:
+    """One span in every document, between words of its own: what is cut, how long it takes, what a worker holds."""
+    from jobs.core.executors import peak_worker_bytes
+
+    spark = session()
+    with tempfile.TemporaryDirectory() as scratch:
+        for documents in sizes:
+            folder = Path(scratch) / f"documents-{documents}"
+            own = (" ".join(f"{place}-{word}" for word in range(10)) for place in range(documents))
+            write_documents([f"{before} {SPAN} {before} end" for before in own], folder)
+            size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+            _, facts, seconds, busy = run(spark, folder, Path(scratch) / f"work-{documents}")
+            cut = facts["cut_tokens"] == 60 * (documents - 1) and facts["cut_documents"] == documents - 1
+            print(
+                f"{documents:,} documents with one span of 60 words, {size:.0f} MB of Parquet: {seconds:.1f} s, "
+                f"{busy:.1f} processor s; cut from all but the first: {'yes' if cut else 'NO'}; "
+                f"{facts['repeated_windows']:,} repeated windows, {facts['pieces']:,} pieces; "
+                f"a worker held {peak_worker_bytes(spark) / 1e6:,.0f} MB at most",
+                flush=True,
+            )
+    spark.stop()
+
+
 # --------------------------------------------------------------------------------------------------------------- phases
 
 
@@ -367,7 +396,12 @@ def main() -> None:
     one.add_argument("--megabytes", type=float, nargs="+", default=[7.5, 15, 30, 60, 120])
     one = commands.add_parser("phases")
     one.add_argument("--megabytes", type=float, default=120)
+    one = commands.add_parser("common")
+    one.add_argument("--documents", type=int, nargs="+", default=[250_000, 1_000_000])
     chosen = parser.parse_args()
+    if chosen.command == "common":  # needs no data
+        common(chosen.documents)
+        return
     if not DATA.is_dir():
         sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
     if chosen.command == "growth":

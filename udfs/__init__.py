@@ -26,6 +26,7 @@ SHARED_KERNEL_FILES = (
     "code.py",
     "digests.py",
     "han.py",
+    "kernels.py",
     "lexicon.py",
     "lines.py",
     "nfc.py",

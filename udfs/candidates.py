@@ -46,6 +46,13 @@ def _pair_up(nodes, begin, end, left, right, count):
 
 
 @njit(cache=True, nogil=True)
+def _copy_row(source, row, target, place):
+    """Copy a row of one matrix to a place in another."""
+    for column in range(source.shape[1]):
+        target[place, column] = source[row, column]
+
+
+@njit(cache=True, nogil=True)
 def _split(buckets, windows, nodes, most, state, held_nodes, held_windows, left, right, unsplittable, run_windows):
     """Take in sorted rows; write the pairs of the parts that they close; return the numbers of pairs and of runs."""
     pairs, runs = 0, 0
@@ -68,12 +75,12 @@ def _split(buckets, windows, nodes, most, state, held_nodes, held_windows, left,
         elif mode == _UNSPLITTABLE:
             continue
         held_nodes[held] = nodes[row]
-        held_windows[held, :] = windows[row, :]
+        _copy_row(windows, row, held_windows, held)
         held += 1
         while held > most:
             if depth == rows:
                 unsplittable[runs] = bucket
-                run_windows[runs, :] = held_windows[0, :]
+                _copy_row(held_windows, 0, run_windows, runs)
                 runs += 1
                 mode = _UNSPLITTABLE
                 held = 1
@@ -87,7 +94,7 @@ def _split(buckets, windows, nodes, most, state, held_nodes, held_windows, left,
                     begin = place
             for place in range(begin, held):
                 held_nodes[place - begin] = held_nodes[place]
-                held_windows[place - begin, :] = held_windows[place, :]
+                _copy_row(held_windows, place, held_windows, place - begin)
             held -= begin
     state[_HELD], state[_DEPTH], state[_MODE], state[_BUCKET] = held, depth, mode, bucket
     return pairs, runs

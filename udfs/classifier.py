@@ -95,7 +95,7 @@ def _logit(buckets, count, weights, bias):
     return bias + total / math.sqrt(max(count, 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _score_batch(data, offsets, tables, ngram, bits, weights, bias, scores):
     words = _longest(offsets)
     hashes = np.empty(words, dtype=np.uint64)
@@ -108,7 +108,7 @@ def _score_batch(data, offsets, tables, ngram, bits, weights, bias, scores):
         scores[i] = 1.0 / (1.0 + math.exp(-_logit(buckets, count, weights, bias)))
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _train(data, offsets, tables, ngram, bits, labels, sample_weights, epochs, weights):
     """Fit the weights in place, documents in the order given; return the bias."""
     words = _longest(offsets)

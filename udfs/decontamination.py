@@ -110,7 +110,7 @@ class Findings(NamedTuple):
 # -------------------------------------------------------------------------------------------------------------- scan
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _grown(array):
     larger = np.empty(2 * len(array), dtype=array.dtype)
     larger[: len(array)] = array
@@ -118,6 +118,28 @@ def _grown(array):
 
 
 @njit(cache=True, nogil=True)
+def _find_grams(
+    position, count, length, power, guarded, own, running, lookup, found_positions, found_grams, found_hashes, found
+):
+    """Look up the grams of one length from a position on, until all are or the room is used up.
+
+    Returns:
+        (position after the last one looked up, number found)
+    """
+    while position <= count - length and found < len(found_grams):
+        if not guarded or own[position + length] != own[position]:
+            gram = gram_hash(running, position, length, power)
+            at = find_gram(gram, lookup)
+            if at >= 0:
+                found_positions[found] = position
+                found_grams[found] = at
+                found_hashes[found] = gram
+                found += 1
+        position += 1
+    return position, found
+
+
+@njit(allocates=True, cache=True, nogil=True)
 def _scan(data, offsets, tables, windows, lookup, word_counts):
     """Look up every gram of every document; see `Hits`. Fourth result: the grams' hashes."""
     longest = longest_text(offsets)
@@ -142,25 +164,21 @@ def _scan(data, offsets, tables, windows, lookup, word_counts):
             guarded = windows.character_words_only[window] != 0
             if guarded and own[count] == 0:
                 continue
-            for position in range(count - length + 1):
-                if guarded and own[position + length] == own[position]:
-                    continue
-                gram = gram_hash(running, position, length, power)
-                at = find_gram(gram, lookup)
-                if at < 0:
-                    continue
+            position = 0
+            while position <= count - length:
+                first = found
+                position, found = _find_grams(
+                    position, count, length, power, guarded, own, running, lookup,
+                    found_positions, found_grams, found_hashes, found,
+                )  # fmt: skip
+                found_documents[first:found] = document
+                found_windows[first:found] = window
                 if found == len(found_grams):
                     found_documents = _grown(found_documents)
                     found_positions = _grown(found_positions)
                     found_windows = _grown(found_windows)
                     found_grams = _grown(found_grams)
                     found_hashes = _grown(found_hashes)
-                found_documents[found] = document
-                found_positions[found] = position
-                found_windows[found] = window
-                found_grams[found] = at
-                found_hashes[found] = gram
-                found += 1
     return (
         found_documents[:found],
         found_positions[:found],
@@ -314,7 +332,7 @@ def _longest_runs(first, words, length, postings, matched, idioms_count):
     return longest, heaviest
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _distinct_gram_count(data, begin, end, tables, length, power):
     """Return the number of distinct grams of one length in a text; of a shorter text, 0."""
     size = (end - begin) // 2 + 2
@@ -337,7 +355,7 @@ def _distinct_gram_count(data, begin, end, tables, length, power):
     return distinct
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _candidates(grams, postings):
     """Return the items that have any of the grams, ascending, and how many of the grams each has."""
     total = np.int64(0)
@@ -385,7 +403,7 @@ def _decide(first, words, question, length, is_character, postings, matched, rul
     return -1, covered, evidence, longest
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _judge(data, offsets, tables, windows, hit_documents, hit_grams, postings, rule):
     """Judge every (document, item) pair that shares a gram; see `Findings`."""
     size = 64

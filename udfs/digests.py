@@ -72,6 +72,33 @@ def fold_into(code_point, tables, out, position):
     return position
 
 
+@njit(allocates=True, cache=True, nogil=True)
+def _normalise_composed(data, begin, end, tables, composition, out, start):
+    """Write the normalised text where it has to be brought into form C first; as `normalise_text`."""
+    code_points = np.empty(CODE_POINTS_PER_BYTE * (end - begin), dtype=np.int32)
+    count = compose(data, begin, end, composition, code_points, np.empty_like(code_points))
+    return _fold_all(code_points, count, tables, out, start)
+
+
+@njit(cache=True, nogil=True)
+def _fold_all(code_points, count, tables, out, start):
+    """Write the case folding of code points, runs of whitespace as one space; return the position after it."""
+    position = start
+    space = False
+    for index in range(count):
+        code_point = np.int64(code_points[index])
+        if np.int64(class_of(code_point, tables)) & SPACE:
+            space = True
+            continue
+        if space:
+            if position > start:
+                out[position] = 0x20
+                position += 1
+            space = False
+        position = fold_into(code_point, tables, out, position)
+    return position
+
+
 @njit(cache=True, nogil=True)
 def normalise_text(data, begin, end, full, tables, composition, out, start):
     """Write the normalised text of ``data[begin:end]`` to `out` from `start` on.
@@ -89,23 +116,10 @@ def normalise_text(data, begin, end, full, tables, composition, out, start):
     Returns:
         The position after the last byte written.
     """
+    if full and not is_nfc(data, begin, end, composition):
+        return _normalise_composed(data, begin, end, tables, composition, out, start)
     position = start
     space = False  # whitespace seen since the last character
-    if full and not is_nfc(data, begin, end, composition):
-        code_points = np.empty(CODE_POINTS_PER_BYTE * (end - begin), dtype=np.int32)
-        count = compose(data, begin, end, composition, code_points, np.empty_like(code_points))
-        for index in range(count):
-            code_point = np.int64(code_points[index])
-            if np.int64(class_of(code_point, tables)) & SPACE:
-                space = True
-                continue
-            if space:
-                if position > start:
-                    out[position] = 0x20
-                    position += 1
-                space = False
-            position = fold_into(code_point, tables, out, position)
-        return position
     place = begin
     while place < end:
         byte = data[place]

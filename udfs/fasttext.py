@@ -243,7 +243,7 @@ def _dot(network, row, mean):
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _score_batch(data, offsets, network, path, turns, softmax, scores):
     """Score every document.
 

@@ -810,7 +810,7 @@ def _fit(grams, found, looked, profile, model):
     return fit, fit3, counted
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _detect_batch(data, offsets, model, one_script, best, second, numbers):
     """Find the best and second profile of every document (-1: none), and the numbers that the score is made of."""
     capacity = max(MAX_CHARACTERS, (WINDOW_BYTES + 4) * WINDOWS) + WINDOWS + LOCAL_MAX + 2

@@ -75,7 +75,7 @@ def _levels_to(node: int, on_path: np.ndarray, nodes: np.ndarray, target_depth: 
     return target_depth - nodes[node, 2]
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _groups(keys: np.ndarray) -> np.ndarray:
     """For each row the number of its group of equal keys."""
     order = np.argsort(keys)
@@ -89,7 +89,7 @@ def _groups(keys: np.ndarray) -> np.ndarray:
     return group
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _measure(
     text: np.ndarray,
     nodes: np.ndarray,
@@ -417,7 +417,7 @@ def features(page: Blocks) -> Measured:
     return Measured(out, make, repeat)
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _stage(nodes: np.ndarray, blocks: np.ndarray, first: np.ndarray, make: np.ndarray, repeat: np.ndarray, h1: int,
            out: np.ndarray) -> None:  # fmt: skip
     n = blocks.shape[0]
@@ -528,7 +528,7 @@ def load_model() -> Model:
     return Model(arrays(content["first"]), arrays(content["second"]))
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _trees(rows: np.ndarray, starts: np.ndarray, feature: np.ndarray, value: np.ndarray, left: np.ndarray,
            right: np.ndarray) -> np.ndarray:  # fmt: skip
     out = np.empty(rows.shape[0], np.float32)

@@ -142,6 +142,21 @@ def decompose(data, begin, end, tables, code_points):
     return count
 
 
+@njit(allocates=True, cache=True, nogil=True)
+def _count_marks_in_order(code_points, begin, end, tables, spare):
+    """Put one run of marks in stable order, whatever its length, in linear time."""
+    places = np.zeros(257, dtype=np.int64)
+    for index in range(begin, end):
+        places[(np.int64(marks_of(code_points[index], tables)) & 0xFF) + 1] += 1
+    for place in range(256):
+        places[place + 1] += places[place]
+    for index in range(begin, end):
+        combining = np.int64(marks_of(code_points[index], tables)) & 0xFF
+        spare[places[combining]] = code_points[index]
+        places[combining] += 1
+    code_points[begin:end] = spare[: end - begin]
+
+
 @njit(cache=True, nogil=True)
 def order_marks(code_points, count, tables, spare):
     """Put each run of marks in stable order of combining class; `spare` is scratch as long as `code_points`."""
@@ -163,16 +178,7 @@ def order_marks(code_points, count, tables, spare):
                     place -= 1
                 code_points[place] = moved
         else:
-            places = np.zeros(257, dtype=np.int64)
-            for index in range(begin, end):
-                places[(np.int64(marks_of(code_points[index], tables)) & 0xFF) + 1] += 1
-            for place in range(256):
-                places[place + 1] += places[place]
-            for index in range(begin, end):
-                combining = np.int64(marks_of(code_points[index], tables)) & 0xFF
-                spare[places[combining]] = code_points[index]
-                places[combining] += 1
-            code_points[begin:end] = spare[: end - begin]
+            _count_marks_in_order(code_points, begin, end, tables, spare)
         begin = end
 
 

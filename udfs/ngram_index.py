@@ -201,7 +201,7 @@ def _without_references(data, begin, end, out, places):
     return length
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def document_words(data, begin, end, tables, hashes, starts, ends, own):
     """Hash the normalised words of one text, character references resolved.
 
@@ -268,7 +268,7 @@ def longest_text(offsets):
     return longest
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _batch_words(data, offsets, tables, hashes, starts, ends, own, word_offsets):
     """Words of every text of a batch, one after another."""
     count = np.int64(0)
@@ -488,7 +488,7 @@ def with_idioms(index: Index, idiom_hashes: NDArray[np.uint64]) -> Index:
     return replace(index, postings=index.postings._replace(idioms=marks))
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _hash_items(hashes, own, word_offsets, gram_words, character_words, item_offsets, gram_hashes, has_gram):
     """Hash the gram at every position of every item."""
     longest = longest_text(word_offsets)
@@ -613,7 +613,7 @@ def _shares(
     return shares
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _all_grams(hashes, word_offsets, length):
     """Return the hashes of all grams of one length of a batch of texts."""
     total = 0

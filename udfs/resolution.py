@@ -25,7 +25,7 @@ def _indexed(
     return nodes, places[: len(left)], places[len(left) :]
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _remove(better, worse, removed):
     """Mark the nodes (0 … n − 1) that a kept better neighbour removes; return how many nodes were decided."""
     count = len(removed)

@@ -137,7 +137,7 @@ def unpacked(sets: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     return data.view(np.uint64), (offsets - offsets[0]) // 8
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def edit_distance(left, left_begin, left_end, right, right_begin, right_end, most):
     """Return the least number of words inserted, deleted or replaced between two sequences, or ``most + 1`` if more.
 

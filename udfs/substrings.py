@@ -262,7 +262,7 @@ def winnow(grams, count, span, queue, anchors, windows):
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _anchors_of_batch(data, begins, ends, unit, length, gram, tables, longest, out_hashes, out_times, out_ends):
     """Write the hashes of all anchors, equal neighbours as one row, and the number of rows after each section; return
     the numbers of rows and of tokens.
@@ -349,7 +349,7 @@ def _check(length: int, unit: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ windows
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _windows_of_batch(
     data, begins, ends, section_offsets, unit, length, gram, tables, longest, bitmap, bitmap_bits,
     out_first, out_second, out_positions, out_runs, out_offsets,

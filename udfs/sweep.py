@@ -289,10 +289,8 @@ def sweep(data, begin, end, tables, variants, stops, stop_list, document, scratc
     stop_words = 0
     stop_size = stops.sizes[stop_list] if stop_list >= 0 else 0
     stop_longest = stops.longest[stop_list] if stop_list >= 0 else 0
-    if stop_list >= 0:
-        scratch.sieve[:] = stops.sieves[stop_list]
-    else:
-        scratch.sieve[:] = 0
+    for k in range(len(scratch.sieve)):
+        scratch.sieve[k] = stops.sieves[stop_list, k] if stop_list >= 0 else np.uint16(0)
 
     lines = 0
     line_open = False

@@ -249,7 +249,7 @@ def _find(key, out, first, last, shift, hashes, buckets, starts, text):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _match_batch(data, offsets, bits, hashes, buckets, flags, starts, text, found):
     """Find the entry that names every URL, -1 where none does."""
     longest = 0
@@ -294,7 +294,7 @@ def _is_alnum(byte):
     return 97 <= byte <= 122 or 48 <= byte <= 57
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _count_words(data, offsets, step, fail_word, next_word, hard, soft, counts):
     """Count the words of three lists in every URL, each word of a list once.
 

@@ -35,7 +35,7 @@ class Repeats(NamedTuple):
     previous: NDArray[np.int64]  # [windows] of the last one before in the same document; -1 for none
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _slots(count):
     """Return an empty hash table for so many digests, at most half full."""
     size = 16
@@ -86,7 +86,7 @@ def ask(digests: Rows, at: Rows, runs: Rows) -> tuple[Rows, NDArray[np.int64]]:
     return questions[: _ask(digests, at, runs, questions, numbers)], numbers
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _earliest(questions, found):
     """Fill in the smallest address at which each digest occurs; -1 where there is no other occurrence."""
     slots = _slots(len(questions))
@@ -115,7 +115,7 @@ def earliest(questions: Rows) -> NDArray[np.int64]:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(allocates=True, cache=True, nogil=True)
 def _repeats(at, runs, numbers, first_of, rows, previous):
     """Fill in which windows occur more than once, and the last occurrence before; return their number."""
     last = np.full(len(first_of), -1, dtype=np.int64)  # address of each question's last occurrence

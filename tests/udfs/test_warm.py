@@ -13,7 +13,7 @@ import pytest
 
 import udfs
 from udfs.kernels import _ByContent
-from udfs.warm import WARMERS
+from udfs.warm import WARMERS, _dispatchers, warm
 
 PACKAGE = Path(udfs.__file__).parent
 WARM = "from udfs.warm import warm; print(*warm({kernels})[:2])"
@@ -47,6 +47,18 @@ def kernel_modules() -> dict[str, set[str]]:
         if functions:
             found[path.name] = functions
     return found
+
+
+def test_no_kernel_without_reference_counts_returns_an_array():
+    warm()
+    found = {
+        (kernel.py_func.__module__, kernel.py_func.__name__, kernel.targetoptions["_nrt"]): compiled
+        for kernel in _dispatchers()
+        for compiled in (str(of.signature.return_type) for of in kernel.overloads.values())
+    }
+    assert len(found) > 50
+    assert any(counts and "array" in returned.lower() for (*_, counts), returned in found.items())
+    assert not [name for (*name, counts), returned in found.items() if not counts and "array" in returned.lower()]
 
 
 def test_a_second_process_compiles_nothing():
@@ -112,7 +124,7 @@ def test_where_no_home_can_be_written_kernels_are_cached_in_the_temporary_folder
 
 def test_the_cache_folder_is_named_after_every_file_that_is_compiled_into_kernels_of_others():
     modules = kernel_modules()
-    shared = {path.name for path in PACKAGE.glob("*.npz")}
+    shared = {"kernels.py", *(path.name for path in PACKAGE.glob("*.npz"))}
     for name in modules:
         for node in ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("udfs."):
