@@ -103,7 +103,9 @@ OUTSIDE_UPPER = 0xFFFE  # likewise, upper-case
 PHI = np.uint64(0x9E3779B97F4A7C15)
 IN_ASCII = 1 << 30
 BY_NUMBERS = 1 << 29
-RARE = 63
+RARE = 63  # as a number, and the bits of one
+CAPITAL_SHIFT, LETTER_SHIFT, UNNUMBERED_SHIFT, ASCII_SHIFT = 6, 7, 8, 30
+SECOND_COUNT, THIRD_COUNT = 21, 42  # three counts in one number, each below 2²¹: a text has fewer positions
 CROWDED = 12  # profiles that have an n-gram from which on its probabilities are stored for all
 IN_DENSE = 63
 AHEAD = 32  # draws that are looked up together
@@ -124,7 +126,10 @@ class Model(NamedTuple):
     keys: NDArray[np.uint64]  # [2^bits] n-gram; 0: free
     values: NDArray[np.int32]  # [2^bits] where its probabilities are: first entry << 8 | entries << 2 | length, or
     # row of `dense` << 8 | IN_DENSE << 2 | length
-    numbers: NDArray[np.uint8]  # [65536] class → `RARE`, or its number among the letters of ASCII and the space
+    traits: NDArray[
+        np.uint32
+    ]  # [65536] class → its number among the letters of ASCII and the space, else `RARE`; above
+    # that `CAPITAL`, `LETTER` (anything but a space), `UNNUMBERED` and `IN_ASCII`
     common: NDArray[np.int32]  # [3, 64³] the same of n-grams of 1 … 3 numbered classes, -1 where no profile has one
     known: NDArray[np.uint64]  # [3, 64²] whether one has it, a bit each
     owners: NDArray[np.uint8]  # [entries] profile
@@ -245,6 +250,17 @@ def _dense_rows(
     return dense, places
 
 
+def _traits(numbers: NDArray[np.uint8], upper: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Return what `_collect` asks of a class, in one look."""
+    classes = np.arange(0x10000)
+    letter = ~np.isin(classes, (SPACE, BRACKET, PUNCTUATION))
+    traits = np.where(letter, numbers, numbers[SPACE]).astype(np.uint32)
+    traits |= (upper[:0x10000] & letter).astype(np.uint32) << CAPITAL_SHIFT
+    traits |= letter.astype(np.uint32) << LETTER_SHIFT
+    traits |= (letter & (numbers == RARE)).astype(np.uint32) << UNNUMBERED_SHIFT
+    return traits | (letter & (classes < 128)).astype(np.uint32) << ASCII_SHIFT
+
+
 def _random_words() -> NDArray[np.uint32]:
     """Return the first words of Python's Mersenne Twister for the seed."""
     generator = random.Random(SEED)
@@ -314,7 +330,7 @@ def load_model(one_script: bool = False) -> Model:
     return Model(
         keys=slots,
         values=values,
-        numbers=numbers,
+        traits=_traits(numbers, upper),
         common=common,
         known=np.packbits(common >= 0, axis=1, bitorder="little").view("<u8").astype(np.uint64),
         owners=owners,
@@ -466,8 +482,8 @@ def _is_dense(code_point):
 
 
 @njit(cache=True, nogil=True)
-def _squeeze(out, count, one_script):
-    """Leave out the letters of the lesser script of a text in two, and make runs of spaces one.
+def _of_one_script(out, count, one_script):
+    """Leave out the letters of the lesser script of a text in two.
 
     Args:
         out: uint16[:], character classes, edited in place.
@@ -489,19 +505,18 @@ def _squeeze(out, count, one_script):
             other += (DENSE_WEIGHT - 1) * _is_dense(out[k])
     drop_latin = latin < LETTERS_PER_LETTER * other if one_script else 2 * latin < other
     drop_other = one_script and not drop_latin and latin < LETTERS_PER_LETTER * MIXED * other
-    kept = np.uint64(0)
-    spaced = True
+    lesser = 0.0 if drop_latin or drop_other else min(latin, other) / max(latin + other, 1)
+    if not drop_latin and not drop_other:
+        return count, lesser
+    kept = 0
     for k in range(count):
         value = out[k]
         if drop_latin and 65 <= value <= 122:
             continue
-        blank = value in (SPACE, BRACKET, PUNCTUATION)
-        blank |= drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF)
-        out[kept] = SPACE if blank else value
-        kept += np.uint64(not (blank and spaced))
-        spaced = blank
-    lesser = 0.0 if drop_latin or drop_other else min(latin, other) / max(latin + other, 1)
-    return np.int64(kept), lesser
+        dropped = drop_other and value >= 0x300 and (value < 0x1E00 or value > 0x1EFF)
+        out[kept] = SPACE if dropped else value
+        kept += 1
+    return kept, lesser
 
 
 @njit(cache=True, nogil=True)
@@ -510,11 +525,11 @@ def _read(data, begin, end, model, one_script, out):
     size = end - begin
     if not one_script:
         count = _clean(data, begin, end, model, out, 0, MAX_CHARACTERS)
-        return _squeeze(out, count, one_script)
+        return _of_one_script(out, count, one_script)
     limit = len(out) - LOCAL_MAX - 2
     if size <= WINDOW_BYTES * WINDOWS:
         count = _clean(data, begin, end, model, out, 0, limit)
-        return _squeeze(out, count, one_script)
+        return _of_one_script(out, count, one_script)
     count = 0
     for window in range(WINDOWS):
         first = begin + (size - WINDOW_BYTES) * window // (WINDOWS - 1)
@@ -527,7 +542,7 @@ def _read(data, begin, end, model, one_script, out):
             out[count] = SPACE
             count += 1
         count = _clean(data, first, last, model, out, count, limit)
-    return _squeeze(out, count, one_script)
+    return _of_one_script(out, count, one_script)
 
 
 @njit(cache=True, nogil=True)
@@ -549,7 +564,7 @@ def _collect(text, size, model, grams, looked):
 
     Most texts are of numbered classes, and most of their n-grams are never looked at again: whether a profile has one
     is a bit, and where its entries are is left to `_value_of_gram`. Words end where no processor foretells it: no
-    branch depends on that.
+    branch depends on that. A space after a space adds nothing, so that runs of them are left as they are.
 
     Args:
         text: uint16[:], character classes.
@@ -562,44 +577,42 @@ def _collect(text, size, model, grams, looked):
     Returns:
         The number of known n-grams.
     """
-    upper, numbers, known = model.upper, model.numbers, model.known
+    traits, known = model.traits, model.known
     known1, known2, known3 = known[0], known[1], known[2]
-    all1 = all2 = all3 = ascii1 = ascii2 = ascii3 = np.int64(0)
+    one, six, low = np.uint64(1), np.uint64(6), np.uint64(63)
+    counts = counts_in_ascii = np.uint64(0)  # of n-grams of 1 … 3 characters
     found = np.uint64(0)
     first = np.uint64(SPACE)
     middle = np.uint64(SPACE)
-    after_letter = np.int64(0)  # whether `middle` is no space
-    before = np.int64(0)  # whether it is a capital
+    after_letter = np.uint64(0)  # whether `middle` is no space
+    before = np.uint64(0)  # whether it is a capital
     place = np.uint64(0)
-    rare = np.int64(0)  # of the last three characters, those without a number, as bits
-    for at in range(size):
+    rare = np.uint64(0)  # of the last three characters, those without a number, as bits
+    for at in range(np.uint64(size)):
         last = np.uint64(text[at])
-        number = np.uint64(numbers[last])
-        place = (place << np.uint64(6) | number) & np.uint64(0x3FFFF)
-        rare = (rare << 1 | (number == RARE)) & 7
-        capital = np.int64(upper[last])
-        letter = np.int64(last != SPACE)
-        taken = 1 - (capital & before)
+        trait = np.uint64(traits[last])
+        last = last if trait >> np.uint64(LETTER_SHIFT) & one else np.uint64(SPACE)
+        place = (place << six | trait & low) & np.uint64(0x3FFFF)
+        rare = (rare << one | trait >> np.uint64(UNNUMBERED_SHIFT) & one) & np.uint64(7)
+        capital = trait >> np.uint64(CAPITAL_SHIFT) & one
+        letter = trait >> np.uint64(LETTER_SHIFT) & one
+        taken = (capital & before) ^ one
         take1 = taken & letter
         take2 = taken & (letter | after_letter)
         take3 = taken & after_letter
-        in_ascii = letter & np.int64(last < 128)
-        all1 += take1
-        all2 += take2
-        all3 += take3
-        ascii1 += take1 & in_ascii
-        ascii2 += take2 & in_ascii
-        ascii3 += take3 & in_ascii
-        flag = np.int32(in_ascii << 30)
+        taken_now = take1 | take2 << np.uint64(SECOND_COUNT) | take3 << np.uint64(THIRD_COUNT)
+        counts += taken_now
+        counts_in_ascii += taken_now * (trait >> np.uint64(ASCII_SHIFT))
+        flag = np.int32(trait & np.uint64(IN_ASCII))
         if rare == 0:
             flag |= np.int32(BY_NUMBERS)
-            pair = place & np.uint64(0xFFF)
+            number, pair = place & low, place & np.uint64(0xFFF)
             grams[found] = np.int32(number) | np.int32(1 << 18) | flag
-            found += np.uint64(take1) & (known1[0] >> number)
+            found += take1 & (known1[0] >> number)
             grams[found] = np.int32(pair) | np.int32(2 << 18) | flag
-            found += np.uint64(take2) & (known2[pair >> np.uint64(6)] >> (pair & np.uint64(63)))
+            found += take2 & (known2[pair >> six] >> (pair & low))
             grams[found] = np.int32(place) | np.int32(3 << 18) | flag
-            found += np.uint64(take3) & (known3[place >> np.uint64(6)] >> (place & np.uint64(63)))
+            found += take3 & (known3[place >> six] >> (place & low))
         else:
             if take1:
                 slot = _slot_of(last, model)
@@ -617,8 +630,11 @@ def _collect(text, size, model, grams, looked):
         middle = last
         after_letter = letter
         before = capital
-    looked[0, 0], looked[0, 1], looked[0, 2] = all1 - ascii1, all2 - ascii2, all3 - ascii3
-    looked[1, 0], looked[1, 1], looked[1, 2] = ascii1, ascii2, ascii3
+    for n in range(3):
+        of_length = np.uint64(SECOND_COUNT * n)
+        in_ascii = counts_in_ascii >> of_length & np.uint64((1 << SECOND_COUNT) - 1)
+        looked[0, n] = (counts >> of_length & np.uint64((1 << SECOND_COUNT) - 1)) - in_ascii
+        looked[1, n] = in_ascii
     return np.int64(found)
 
 
