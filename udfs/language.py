@@ -254,11 +254,15 @@ def _traits(numbers: NDArray[np.uint8], upper: NDArray[np.bool_]) -> NDArray[np.
     """Return what `_collect` asks of a class, in one look."""
     classes = np.arange(0x10000)
     letter = ~np.isin(classes, (SPACE, BRACKET, PUNCTUATION))
-    traits = np.where(letter, numbers, numbers[SPACE]).astype(np.uint32)
-    traits |= (upper[:0x10000] & letter).astype(np.uint32) << CAPITAL_SHIFT
-    traits |= letter.astype(np.uint32) << LETTER_SHIFT
-    traits |= (letter & (numbers == RARE)).astype(np.uint32) << UNNUMBERED_SHIFT
-    return traits | (letter & (classes < 128)).astype(np.uint32) << ASCII_SHIFT
+    traits: NDArray[np.uint32] = np.where(letter, numbers, numbers[SPACE]).astype(np.uint32)
+    for bit, shift in (
+        (upper[:0x10000] & letter, CAPITAL_SHIFT),
+        (letter, LETTER_SHIFT),
+        (letter & (numbers == RARE), UNNUMBERED_SHIFT),
+        (letter & (classes < 128), ASCII_SHIFT),
+    ):
+        traits |= np.left_shift(bit.astype(np.uint32), np.uint32(shift))
+    return traits
 
 
 def _random_words() -> NDArray[np.uint32]:

@@ -28,10 +28,11 @@ _RESOURCE_SIGNS = (
     (re.compile(r"Cannot allocate memory|MemoryError"), "a worker ran out of memory"),
     (re.compile(r"Permission denied|Read-only file system"), "a folder cannot be written"),
 )
-# A context that is stopped while it is being made fails in one of several ways, by how far it has come.
+# A context that is stopped while it is being made fails in one of several ways, by how far it has come: some part of it
+# is null by then, or says that it has ended.
 _MASTER_SIGN = re.compile(
-    r"All masters are unresponsive|[Ss]topped SparkContext|SparkContext was shut down|SparkContext\._dagScheduler\(\)"
-    r"|on a running MetricsSystem"
+    r"All masters are unresponsive|[Ss]topped SparkContext|SparkContext was shut down|RpcEnv(?: already)? stopped"
+    r'|return value of "org\.apache\.spark\.Spark(?:Context|Env)[\w.$]*\(\)" is null|on a running MetricsSystem'
 )
 _VERSION_SIGN = re.compile(r"PYTHON_VERSION_MISMATCH\] (.*?\d\.\d+.*?\d\.\d+)")
 _IMPORT_SIGN = re.compile(r"ModuleNotFoundError: (No module named '[\w.]+')")

@@ -16,6 +16,10 @@ REFUSED = (
     'java.lang.NullPointerException: Cannot invoke "org.apache.spark.scheduler.DAGScheduler.metricsSource()" because '
     'the return value of "org.apache.spark.SparkContext._dagScheduler()" is null'
 )
+WITHOUT_ENVIRONMENT = (
+    'java.lang.NullPointerException: Cannot invoke "org.apache.spark.SparkEnv.driverTmpDir()" because the return value '
+    'of "org.apache.spark.SparkEnv$.get()" is null'
+)
 STOPPED = "IllegalArgumentException: requirement failed: Can only call getServletHandlers on a running MetricsSystem"
 ENDED = "java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext."
 FULL = "java.io.IOException: No space left on device"
@@ -27,6 +31,7 @@ FULL = "java.io.IOException: No space left on device"
         (OTHER_PYTHON, 2, ["different version: 3.12 than that in driver: 3.11", "PYSPARK_PYTHON"]),
         (NO_PACKAGE, 2, ["No module named 'jobs'", "--archives"]),
         (REFUSED, 6, ["master cannot be reached, refused", "_SPARK_AUTH_SECRET"]),
+        (WITHOUT_ENVIRONMENT, 6, ["master cannot be reached, refused", "_SPARK_AUTH_SECRET"]),
         (STOPPED, 6, ["master cannot be reached, refused", "_SPARK_AUTH_SECRET"]),
         (ENDED, 6, ["master cannot be reached, refused", "--resume"]),
         (FULL, 6, ["the disk is full", "--resume"]),
