@@ -37,6 +37,7 @@ from near_dedup_data import (  # noqa: E402
     DATA,
     Row,
     benchmark_text,
+    job_seconds,
     plain_pages,
     rows_of,
     similar_pairs,
@@ -57,7 +58,6 @@ PEERS = ("datatrove==0.10.1", "spacy", "nltk", "xxhash<4", "rensa==0.5.0", "data
 PAGE_WORDS = 80
 PASSES = 3  # of which the best counts, for the other tools too
 BINS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-PLAIN_RECIPE = {"recipe": "near", "languages": {"detect": False, "default": "en"}}
 BEFORE_VERIFICATION = ("sketches", "links", "ordinals", "members", "unsplittable", "parts", "candidates")
 
 
@@ -261,17 +261,6 @@ def seconds_of_pass(batches: list[pa.Array], parameters: SketchParameters) -> fl
     return time.process_time() - began
 
 
-def job_seconds(recipe: dict[str, Any], source: Path, out: Path, cores: int) -> float:
-    """Seconds of ``winnow dedup-near``, from JSON Lines to what it publishes."""
-    settings = out.with_suffix(".yaml")
-    settings.write_text(json.dumps({**PLAIN_RECIPE, **recipe}))
-    arguments = ["--recipe", str(settings), "--input", str(source), "--output", str(out)]
-    command = [sys.executable, "-m", "jobs.cli", "dedup-near", *arguments, "--master", f"local[{cores}]"]
-    began = time.monotonic()
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    return time.monotonic() - began
-
-
 def whole(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = benchmark_text()
     found: dict[str, Any] = {}
@@ -279,7 +268,7 @@ def whole(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     size = write_lines(times(rows, given.times), source, 4)
     for name, step in (("14 × 8, from .75", {"preset": "fineweb"}), ("defaults, 32 × 8, from .8", {})):
         out = folder / f"out-{len(found)}"
-        seconds = job_seconds({"steps": {"dedup_near": step}}, source, out, given.cores)
+        seconds = job_seconds("dedup-near", {"steps": {"dedup_near": step}}, source, out, given.cores)
         found[f"winnow dedup-near, {name}, {given.times} × the text"] = {
             "megabytes": round(size / 1e6, 1),
             "seconds": round(seconds, 1),
@@ -331,7 +320,8 @@ def beside_unlike_pages(
     jobs = {}
     for name, rows in kinds.items():
         write_lines(rows(), folder / f"{name}-lines", 2 * given.cores)
-        jobs[name] = round(job_seconds(recipe, folder / f"{name}-lines", folder / f"{name}-out", given.cores), 1)
+        source, out = folder / f"{name}-lines", folder / f"{name}-out"
+        jobs[name] = round(job_seconds("dedup-near", recipe, source, out, given.cores), 1)
     plain, other = kinds
     return {
         "times_as_long": round(jobs[other] / jobs[plain], 2),

@@ -1,4 +1,4 @@
-"""Inputs of the near-duplicate benchmark, and the exact truth about them.
+"""Inputs of the near-duplicate benchmark, the exact truth about them, and how long a whole job takes.
 
 Real text comes from the test data; a corpus is made larger by copies whose letters are permuted, a permutation each:
 lengths, repeats and duplicates within a copy stay, and no two copies share a shingle of letters.
@@ -11,9 +11,13 @@ import json
 import os
 import random
 import string
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +93,17 @@ def write_lines(rows: Iterable[Row], folder: Path, files: int) -> int:
             outs[place % files].write(json.dumps(row, ensure_ascii=False) + "\n")
             size += len(row["text"].encode())
     return size
+
+
+def job_seconds(name: str, recipe: dict[str, Any], source: Path, out: Path, cores: int) -> float:
+    """Seconds of a job by its command, from JSON Lines to what it publishes, Spark's start and the report included."""
+    settings = out.with_suffix(".yaml")
+    settings.write_text(json.dumps({"recipe": "plain", "languages": {"detect": False, "default": "en"}, **recipe}))
+    arguments = ["--recipe", str(settings), "--input", str(source), "--output", str(out)]
+    command = [sys.executable, "-m", "jobs.cli", name, *arguments, "--master", f"local[{cores}]"]
+    began = time.monotonic()
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return time.monotonic() - began
 
 
 # --------------------------------------------------------------------------------------------------------- made inputs

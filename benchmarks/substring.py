@@ -4,11 +4,15 @@
     python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
     python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
     python benchmarks/substring.py phases [--megabytes 120]
+    python benchmarks/substring.py whole [--times 1 4]
     python benchmarks/substring.py common [--documents 250000 1000000]
 
 Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``kernels`` is one process without
-Spark, ``equality`` the whole job; both need a virtual environment of the suffix array: ``python -m venv
+Spark, ``equality`` the step on Spark; both need a virtual environment of the suffix array: ``python -m venv
 benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install "pydivsufsort==0.0.20"``.
+
+``growth`` and ``phases`` are the step, its last table written, in a Spark that is warm; ``whole`` is the command, from
+JSON Lines to what it publishes, on the benchmark text and on copies of it with permuted letters.
 
 Two cores. Processor seconds are those of the driver, its JVM and its Python workers together: other work on the machine
 changes them less than the clock. The suffix array is built over word numbers, with a number of its own after each
@@ -304,6 +308,28 @@ def growth(sizes: list[float]) -> None:
         print(f"processor seconds: {(most - least) / (large - small):.4f} for every further MB")
 
 
+# ---------------------------------------------------------------------------------------------------------------- whole
+
+
+def whole(factors: list[int]) -> None:
+    from near_dedup_data import benchmark_text, job_seconds, times, write_lines
+
+    rows = benchmark_text()
+    for factor in factors:
+        with tempfile.TemporaryDirectory() as scratch:
+            source, out = Path(scratch) / "lines", Path(scratch) / "out"
+            size = write_lines(times(rows, factor), source, 2 * CORES) / 1e6
+            recipe = {"steps": {"dedup_substring": {}}, "gates": {"max_removed_fraction": 1.0}}
+            seconds = job_seconds("dedup-substring", recipe, source, out, CORES)
+            stages = json.loads((out / "ledger.json").read_text())["stages"]
+        (facts,) = (stage["facts"] for stage in stages if stage["name"] == "dedup_substring")
+        print(
+            f"{size:.1f} MB: {seconds:.1f} s, {size / seconds:.1f} MB/s, {size / seconds / CORES:.1f} a core; "
+            f"{facts['cut_tokens'] / facts['tokens']:.2%} cut",
+            flush=True,
+        )
+
+
 # --------------------------------------------------------------------------------------------------------------- common
 
 SPAN = " ".join(f"w{place}" for place in range(60))  # words that every document has
@@ -396,6 +422,8 @@ def main() -> None:
     one.add_argument("--megabytes", type=float, nargs="+", default=[7.5, 15, 30, 60, 120])
     one = commands.add_parser("phases")
     one.add_argument("--megabytes", type=float, default=120)
+    one = commands.add_parser("whole")
+    one.add_argument("--times", type=int, nargs="+", default=[1, 4])
     one = commands.add_parser("common")
     one.add_argument("--documents", type=int, nargs="+", default=[250_000, 1_000_000])
     chosen = parser.parse_args()
@@ -404,6 +432,9 @@ def main() -> None:
         return
     if not DATA.is_dir():
         sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
+    if chosen.command == "whole":
+        whole(chosen.times)
+        return
     if chosen.command == "growth":
         growth(chosen.megabytes)
         return
