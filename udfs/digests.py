@@ -72,6 +72,15 @@ def fold_into(code_point, tables, out, position):
     return position
 
 
+@njit(cache=True, nogil=True)
+def _end_gap(space, start, out, position):
+    """Write the space that a run of whitespace becomes, none at the beginning; return the position after it."""
+    if space and position > start:
+        out[position] = 0x20
+        position += 1
+    return position
+
+
 @njit(allocates=True, cache=True, nogil=True)
 def _normalise_composed(data, begin, end, tables, composition, out, start):
     """Write the normalised text where it has to be brought into form C first; as `normalise_text`."""
@@ -90,11 +99,8 @@ def _fold_all(code_points, count, tables, out, start):
         if np.int64(class_of(code_point, tables)) & SPACE:
             space = True
             continue
-        if space:
-            if position > start:
-                out[position] = 0x20
-                position += 1
-            space = False
+        position = _end_gap(space, start, out, position)
+        space = False
         position = fold_into(code_point, tables, out, position)
     return position
 
@@ -128,11 +134,8 @@ def normalise_text(data, begin, end, full, tables, composition, out, start):
             if np.int64(tables.classes[byte]) & SPACE:
                 space = True
                 continue
-            if space:
-                if position > start:
-                    out[position] = 0x20
-                    position += 1
-                space = False
+            position = _end_gap(space, start, out, position)
+            space = False
             if full and 0x41 <= byte <= 0x5A:
                 byte |= np.uint8(0x20)
             out[position] = byte
@@ -143,11 +146,8 @@ def normalise_text(data, begin, end, full, tables, composition, out, start):
             space = True
             place += width
             continue
-        if space:
-            if position > start:
-                out[position] = 0x20
-                position += 1
-            space = False
+        position = _end_gap(space, start, out, position)
+        space = False
         if full:
             position = fold_into(code_point, tables, out, position)
         else:
