@@ -1,9 +1,9 @@
 """`njit` for kernels: without reference counts, and found by what a module says and not by where it lies.
 
 Numba counts references to every array that a function is given, a locked instruction or two for each array at each
-call, tuples of arrays one by one. Kernels hand tables and working memory to helpers for every word, and paid for it each
-time. They need no counts: an array lives as long as the Python object that was handed in, or as the
-function that made it. So only functions that make arrays have them (``allocates=True``; Numba refuses to compile those
+call, tuples of arrays one by one. Kernels hand tables and working memory to helpers for every word, and paid for it
+each time. They need no counts: an array lives as long as the Python object that was handed in, or as the function that
+made it. So only functions that make arrays have them (``allocates=True``; Numba refuses to compile those
 that lack it: "NRT required but not enabled"). A kernel without them must not return an array, whose owner would be
 forgotten; a test looks for such.
 

@@ -126,8 +126,8 @@ class Model(NamedTuple):
     keys: NDArray[np.uint64]  # [2^bits] n-gram; 0: free
     values: NDArray[np.int32]  # [2^bits] where its probabilities are: first entry << 8 | entries << 2 | length, or
     # row of `dense` << 8 | IN_DENSE << 2 | length
-    traits: NDArray[np.uint32]  # [65536] class → its number among letters of ASCII and the space, else `RARE`; and bits,
-    # named by the shifts above: a capital, anything but a blank, without a number, a letter of ASCII
+    traits: NDArray[np.uint32]  # [65536] class → its number among letters of ASCII and the space, else `RARE`; and
+    # bits, named by the shifts above: a capital, anything but a blank, without a number, a letter of ASCII
     common: NDArray[np.int32]  # [3, 64³] the same of n-grams of 1 … 3 numbered classes, -1 where no profile has one
     known: NDArray[np.uint64]  # [3, 64²] whether one has it, a bit each
     owners: NDArray[np.uint8]  # [entries] profile
