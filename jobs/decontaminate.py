@@ -47,6 +47,7 @@ from jobs.core.run import SetResult
 from jobs.core.run_folder import StageFolder
 from jobs.core.session import spark_session
 from jobs.core.testsets import TestSets, read_testsets
+from jobs.core.worker_garbage import skip_lasting_objects
 from udfs import decontamination as kernel
 from udfs import ngram_index
 from udfs.decontamination import CONTAMINATION_TYPE, Policy
@@ -261,6 +262,7 @@ def find_contamination(
     policy = policy_of(step)
 
     def find(texts: pa.Array) -> pa.Array:
+        skip_lasting_objects()
         return kernel.contamination(texts, load_index(where()), policy)
 
     found = _arrow_function(find, CONTAMINATION_TYPE)

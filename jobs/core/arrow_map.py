@@ -16,6 +16,8 @@ from pyspark.sql.pandas.functions import vectorized_udf  # type: ignore[attr-def
 from pyspark.sql.types import ArrayType, StructField, StructType
 from pyspark.util import PythonEvalType
 
+from jobs.core.worker_garbage import skip_lasting_objects
+
 ArrowMap = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
@@ -23,7 +25,12 @@ def map_in_arrow(frame: DataFrame, function: ArrowMap, schema: StructType | str)
     """Each partition's record batches through ``function``; columns of what it yields are taken by position."""
     if isinstance(schema, StructType):  # arrays that Python makes may hold nulls, whatever the input's columns may
         schema = _nullable(schema)
-    udf = vectorized_udf(function, returnType=schema, functionType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
+
+    def in_worker(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        skip_lasting_objects()
+        return function(batches)
+
+    udf = vectorized_udf(in_worker, returnType=schema, functionType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
     column = udf(*[frame[name] for name in frame.columns])
     java_frame = frame._jdf.mapInArrow(column._jc, False, None)  # type: ignore[attr-defined]
     return DataFrame(java_frame, frame.sparkSession)

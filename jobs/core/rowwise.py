@@ -25,6 +25,7 @@ from jobs.core.recipe import Recipe
 from jobs.core.recipe_file import Resolved
 from jobs.core.rules import RuleBook
 from jobs.core.shipped_files import plan_on_workers
+from jobs.core.worker_garbage import skip_lasting_objects
 from udfs import annotate as kernels
 
 ROW_STEPS = ("extract_text", *ANNOTATED_STEPS)
@@ -235,6 +236,7 @@ def _annotation(plan: kernels.Plan, on_worker: Callable[[], kernels.Plan]) -> An
     def measure(
         key: pa.Array, id_: pa.Array, url: pa.Array, text: pa.Array, content: pa.Array, language: pa.Array
     ) -> pa.Array:
+        skip_lasting_objects()
         return kernels.annotate(on_worker(), key, id_, url, text, content, language)
 
     # Nondeterministic only in name: it keeps the optimiser from evaluating the function once per expression that reads
@@ -256,6 +258,7 @@ def _extraction(options: Mapping[str, Any]) -> Any:
     from udfs.pages import PAGE_TYPE, extract_pages
 
     def extract(content: pa.Array, content_type: pa.Array, url: pa.Array, metadata: pa.Array) -> pa.Array:
+        skip_lasting_objects()
         return extract_pages(content, content_type, url, metadata, options)
 
     udf: Any = F.arrow_udf

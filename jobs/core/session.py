@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.console import log_file
@@ -78,7 +79,7 @@ def build_session(
     builder = SparkSession.builder.appName(app_name).master(chosen_master)
     if chosen_master.startswith("local"):
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    for key, value in {**DEFAULT_SETTINGS, **_quiet_jvm()}.items():
+    for key, value in {**DEFAULT_SETTINGS, **_quiet_jvm(), **_local_daemon(submitted, chosen_master)}.items():
         if not submitted.contains(key):
             builder = builder.config(key, value)
     for key, value in {**(settings or {}), **REQUIRED_SETTINGS, **_secret(submitted, chosen_master)}.items():
@@ -112,6 +113,19 @@ def _quiet_jvm() -> dict[str, str]:
     jvm_log = log_file().with_suffix(".jvm.log")
     options = f"-Dlog4j2.configurationFile={configuration} -Dwinnow.jvm.log={jvm_log}"
     return {"spark.driver.extraJavaOptions": options}
+
+
+def _local_daemon(submitted: SparkConf, master: str) -> dict[str, str]:
+    """Local workers come from a daemon of ours, where they run the driver's Python and so surely have it."""
+    path = "spark.executorEnv.PYTHONPATH"
+    if (
+        not master.startswith("local")
+        or os.environ["PYSPARK_PYTHON"] != sys.executable
+        or "PYSPARK_GATEWAY_PORT" in os.environ
+        or submitted.contains(path)
+    ):
+        return {}
+    return {"spark.python.daemon.module": "jobs.core.worker_daemon", path: str(Path(__file__).parents[2])}
 
 
 @contextmanager
