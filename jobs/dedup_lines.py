@@ -71,6 +71,7 @@ def find_lines(documents: DataFrame, step: DedupLines, workspace: str) -> SetRes
     return SetResult(
         edits.where("gone").select("key", "copy", _reasons(step).alias("reasons")),
         edits=edits.where(~F.col("gone")).select("key", "copy", "text", "cuts"),
+        edits_in=folder(workspace, "edited"),
         facts={**counts, **found, **told},
     )
 

@@ -119,11 +119,12 @@ def find_substrings(documents: DataFrame, step: DedupSubstring, workspace: str) 
     facts |= found
     edits, found = _edited(documents, _sources(final, places, run), facts["pieces"], run)
     facts |= found
-    left = edits.where(F.size("reasons") == 0)
+    left = edits.where(~F.col("gone"))
     span = F.explode("spans").alias("span")
     return SetResult(
-        decisions=edits.where(F.size("reasons") > 0).select("key", "copy", "reasons"),
+        decisions=edits.where("gone").select("key", "copy", "reasons"),
         edits=left.select("key", "copy", "text", "cuts"),
+        edits_in=run.path("edited"),
         tables={"removed_spans": left.select("id", "key", span).select("id", "key", "span.*")},
         facts=facts,
     )
@@ -596,7 +597,7 @@ def _sources(final: DataFrame, places: DataFrame, run: _Run) -> DataFrame:
 
 
 def _edited(documents: DataFrame, sources: DataFrame, pieces: int, run: _Run) -> tuple[DataFrame, dict[str, Any]]:
-    """(id, key, copy, text, spans, cuts, words, removed_words, reasons) of the documents that are cut."""
+    """(id, key, copy, text, spans, cuts, words, removed_words, reasons, gone) of the documents that are cut."""
     whole = documents.where(_of_batch(documents)).select(*identity_columns(), *_scanned(documents))
     # Where the pieces travel to the texts, these stay where they are.
     few = F.broadcast(sources) if pieces <= BROADCAST_PIECES else sources
@@ -608,11 +609,11 @@ def _edited(documents: DataFrame, sources: DataFrame, pieces: int, run: _Run) ->
     )
     edited = map_in_arrow(joined, _edit_batches(run.step), schema).where(F.size("spans") > 0)
     return written(
-        edited.withColumn("reasons", _reasons(run.step)),
+        edited.withColumn("reasons", _reasons(run.step)).withColumn("gone", F.size("reasons") > 0),
         run.path("edited"),
         cut_documents=F.count(F.lit(1)),
         removed_words=F.sum("removed_words"),
-        removed=F.count_if(F.size("reasons") > 0),
+        removed=F.count_if("gone"),
     )
 
 

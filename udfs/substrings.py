@@ -698,9 +698,10 @@ def without(
         seams: Code points before which something was cut earlier, ascending.
     """
     data = text.encode()
-    characters = np.zeros(len(data) + 1, dtype=np.int64)  # code points before each byte
-    np.cumsum((np.frombuffer(data, dtype=np.uint8) & 0xC0) != 0x80, out=characters[1:])
-    seam_bytes = np.searchsorted(characters, np.array(seams, dtype=np.int64))
+    characters = None if len(data) == len(text) else _characters_before(data)
+    seam_bytes = np.array(seams, dtype=np.int64)
+    if characters is not None:
+        seam_bytes = np.searchsorted(characters, seam_bytes)
     begins = token_ranges[0][[source.start for source in sources]]
     ends = token_ranges[1][[source.end - 1 for source in sources]]
     gone = _gone_words(begins, ends, *word_ranges)
@@ -708,12 +709,20 @@ def without(
     for begin, end in _ranges(data, *word_ranges, gone, seam_bytes):
         first, last = np.searchsorted(ends, begin, side="right"), np.searchsorted(begins, end)
         edges = [begin, *begins[first + 1 : last].tolist(), end]
-        for source, start, stop in zip(sources[first:last], edges, edges[1:], strict=False):
-            a, b = int(characters[start]), int(characters[stop])
+        if characters is not None:
+            edges = characters[edges].tolist()
+        for source, a, b in zip(sources[first:last], edges, edges[1:], strict=False):
             if a < b:
                 cuts.append(Cut(a, b, source.kept_in, text[a:b]))
     places = [0, *(edge for one in cuts for edge in one[:2]), len(text)]
     return "".join(text[a:b] for a, b in zip(places[::2], places[1::2], strict=True)), cuts
+
+
+def _characters_before(data: bytes) -> NDArray[np.int64]:
+    """Return the number of code points that begin before each byte, and before the end."""
+    characters = np.zeros(len(data) + 1, dtype=np.int64)
+    np.cumsum((np.frombuffer(data, dtype=np.uint8) & 0xC0) != 0x80, out=characters[1:])
+    return characters
 
 
 def _gone_words(

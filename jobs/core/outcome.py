@@ -2,14 +2,16 @@
 ``quarantine`` and ``signals``.
 
 Every row of the row-wise pass has an outcome already; a dedup step adds *decisions*, one row per removed document. Here
-both become the published tables. What is shuffled: decisions (about 100 bytes for each removed document); the text
-stays where it is as long as the decisions fit a broadcast, and is shuffled once by (key, copy) beyond that.
+both become the published tables. What is shuffled: decisions (about 100 bytes for each removed document), and the text
+of documents that are cut. All other text stays where it is as long as the decisions, and (key, copy) of what is cut,
+fit a broadcast, and is shuffled once by (key, copy) beyond that.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -64,7 +66,17 @@ DECISION_SCHEMA = StructType(
         StructField("reasons", REASONS_TYPE),
     ]
 )
+EDIT_COLUMNS = ("key", "copy", "text", "cuts")
+BROADCAST_EDITS = 1_000_000  # up to so many (key, copy) travel to every task, some 50 MB; with more, all texts move
 _SAID_OF_REMOVED = ("duplicate_of", "duplicate_of_key", "similarity", "via", "cluster")
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The texts that a step has cut, a table of (key, copy, text, cuts), and how many they are."""
+
+    table: DataFrame
+    count: int
 
 
 def own_columns(rows: DataFrame) -> list[str]:
@@ -118,18 +130,29 @@ def _chase(decisions: DataFrame, later: DataFrame) -> DataFrame:
     )
 
 
-def with_edits(rows: DataFrame, edits: Sequence[DataFrame]) -> DataFrame:
-    """Rows with the texts that steps have cut: each of ``edits`` has (key, copy, text, cuts), later ones come last."""
+def with_edits(rows: DataFrame, edits: Sequence[Edits]) -> DataFrame:
+    """Rows with the texts that steps have cut, later steps last."""
     for edited in edits:
-        changed = edited.select("key", "copy", F.col("text").alias("_text"), F.col("cuts").alias("_cuts"))
-        rows = rows.join(changed, on=["key", "copy"], how="left")
-        cuts = F.col("_cuts")
-        if "cuts" in rows.columns and rows.schema["cuts"].dataType == changed.schema["_cuts"].dataType:
-            cuts = F.coalesce(cuts, "cuts")
-        elif "cuts" in rows.columns:
-            cuts = F.coalesce(_places(changed, "_cuts"), _places(rows, "cuts"))
-        rows = rows.withColumns({"text": F.coalesce("_text", "text"), "cuts": cuts}).drop("_text", "_cuts")
+        rows = _rows_with(rows, edited)
     return rows
+
+
+def _rows_with(rows: DataFrame, edits: Edits) -> DataFrame:
+    changed, identity = edits.table, ["key", "copy"]
+    if "cuts" not in rows.columns:
+        rows = rows.withColumn("cuts", F.lit(None).cast(changed.schema["cuts"].dataType))
+    elif rows.schema["cuts"].dataType != changed.schema["cuts"].dataType:
+        rows = rows.withColumn("cuts", _places(rows, "cuts"))
+        changed = changed.withColumn("cuts", _places(changed, "cuts"))
+    if edits.count > BROADCAST_EDITS:
+        new = changed.select(*identity, F.col("text").alias("_text"), F.col("cuts").alias("_cuts"))
+        joined = rows.join(new, on=identity, how="left")
+        both = {name: F.coalesce(f"_{name}", name) for name in ("text", "cuts")}
+        return joined.withColumns(both).select(*_quoted(rows.columns))
+    # Which rows are edited travels to the texts, and the old text of those is not read: no text moves but new ones.
+    same = rows.join(F.broadcast(changed.select(*identity)), on=identity, how="left_anti")
+    moved = rows.drop("text", "cuts").join(changed, on=identity, how="inner")
+    return same.unionByName(moved.select(*_quoted(rows.columns)))
 
 
 def _places(frame: DataFrame, name: str) -> Column:
@@ -155,7 +178,7 @@ def without_removed(rows: DataFrame, decisions: DataFrame | None) -> DataFrame:
 def kept_documents(
     rows: DataFrame,
     decisions: DataFrame | None,
-    edits: Sequence[DataFrame] = (),
+    edits: Sequence[Edits] = (),
     *,
     keep_signals: bool,
     keep_content: bool,

@@ -32,6 +32,8 @@ from jobs.core.gates import refuse_tripped, signal_means
 from jobs.core.inputs import InputFile
 from jobs.core.ledger import StageAccount, check_accounts, code_version, funnel, stage_record, totals
 from jobs.core.outcome import (
+    EDIT_COLUMNS,
+    Edits,
     decisions_of,
     in_sample,
     kept_documents,
@@ -62,10 +64,14 @@ NULLABLE = ("text", "url", "date")  # columns that documents may lack, counted f
 class SetResult:
     """What a set step found: one decision per removed document, tables for the output, facts for the ledger; ``edits``
     (key, copy, text, cuts) where the step cuts texts.
+
+    Edits that a table of the step's own folder holds already are not written again: ``edits_in`` is the path of it,
+    whose rows with ``gone`` are decisions, not edits.
     """
 
     decisions: DataFrame
     edits: DataFrame | None = None
+    edits_in: str | None = None
     tables: Mapping[str, DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -423,6 +429,12 @@ class DoneStep:
         """One of the tables that the step has written."""
         return spark.read.parquet(self.folder.table(name))
 
+    def edits(self, spark: SparkSession) -> Edits | None:
+        """The texts that the step has cut, None where it cuts none."""
+        if self.facts["edits"] is None:
+            return None
+        return Edits(_edits_in(spark, self.folder.table(self.facts["edits"]["table"])), self.facts["edits"]["count"])
+
 
 def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, before: Sequence[DoneStep]) -> DoneStep:
     recipe = context.request.recipe
@@ -443,8 +455,7 @@ def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, befor
         with progress(context.spark, name):
             result = step(_still_kept(context, rows, before), parameters, folder)
             decisions_of(result.decisions, name).write.parquet(folder.table("decisions"))
-            if result.edits is not None:
-                result.edits.select("key", "copy", "text", "cuts").write.parquet(folder.table("edits"))
+            edits = None if result.edits is None else _committed_edits(context.spark, result, folder)
             for table, frame in result.tables.items():
                 frame.write.parquet(folder.table(table))
             decisions = context.spark.read.parquet(folder.table("decisions"))
@@ -453,7 +464,7 @@ def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, befor
             "removed": removed,
             "rules": rules,
             "tables": sorted(result.tables),
-            "edits": result.edits is not None,
+            "edits": edits,
             "facts": dict(result.facts),
         }
 
@@ -471,6 +482,20 @@ def _set_step(context: Context, name: str, step: SetStep, rows: DataFrame, befor
     _say_account(account)
     context.accounts.append(account)
     return DoneStep(name, folder, facts)
+
+
+def _committed_edits(spark: SparkSession, result: SetResult, folder: StageFolder) -> dict[str, Any]:
+    """The table in the step's folder that holds the texts it has cut, and how many they are."""
+    assert result.edits is not None
+    path = result.edits_in or folder.table("edits")
+    if result.edits_in is None:
+        result.edits.select(*EDIT_COLUMNS).write.parquet(path)
+    return {"table": path.removeprefix(folder.table("")), "count": _edits_in(spark, path).count()}
+
+
+def _edits_in(spark: SparkSession, path: str) -> DataFrame:
+    table = spark.read.parquet(path)
+    return (table.where(~F.col("gone")) if "gone" in table.columns else table).select(*EDIT_COLUMNS)
 
 
 def _settings(recipe: Recipe, name: str) -> Any:
@@ -504,8 +529,8 @@ def _still_kept(context: Context, rows: DataFrame, before: Sequence[DoneStep]) -
     return context.steps.with_source_facts(documents, context.request.recipe)
 
 
-def _edits(context: Context, done: Sequence[DoneStep]) -> list[DataFrame]:
-    return [one.table(context.spark, "edits") for one in done if one.facts["edits"]]
+def _edits(context: Context, done: Sequence[DoneStep]) -> list[Edits]:
+    return [edits for one in done if (edits := one.edits(context.spark)) is not None]
 
 
 # ------------------------------------------------------------------------------------------------ gates, ledger, output

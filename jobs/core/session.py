@@ -55,6 +55,10 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     "spark.driver.memory": "2g",
 }
 
+# A local run shares its cores with the compiler of its JVM. Optimising what Spark generates anew for every query takes
+# more time than it gives back: hot loops are in compiled kernels and native libraries.
+LOCAL_JVM = ("-XX:TieredStopAtLevel=1",)
+
 
 def build_session(
     app_name: str, *, master: str | None = None, settings: Mapping[str, str] | None = None
@@ -76,10 +80,13 @@ def build_session(
         SparkContext._ensure_initialized()  # type: ignore[attr-defined]
     submitted = SparkConf()
     chosen_master = master or submitted.get("spark.master") or f"local[{os.cpu_count() or 1}]"
+    local = chosen_master.startswith("local")
     builder = SparkSession.builder.appName(app_name).master(chosen_master)
-    if chosen_master.startswith("local"):
+    if local:
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    for key, value in {**DEFAULT_SETTINGS, **_quiet_jvm(), **_local_daemon(submitted, chosen_master)}.items():
+    settings_of_driver = {"spark.driver.extraJavaOptions": " ".join([*_quiet_jvm(), *(LOCAL_JVM if local else ())])}
+    daemon = _local_daemon(submitted) if local else {}
+    for key, value in {**DEFAULT_SETTINGS, **settings_of_driver, **daemon}.items():
         if not submitted.contains(key):
             builder = builder.config(key, value)
     for key, value in {**(settings or {}), **REQUIRED_SETTINGS, **_secret(submitted, chosen_master)}.items():
@@ -107,20 +114,18 @@ def _secret(submitted: SparkConf, master: str) -> dict[str, str]:
     return {"spark.authenticate.secret": secret}
 
 
-def _quiet_jvm() -> dict[str, str]:
+def _quiet_jvm() -> list[str]:
     """The JVM's log goes to a file beside ours: a Java stack on the screen helps nobody who did not ask for it."""
     configuration = conf_path("spark", "log4j2.properties")
     jvm_log = log_file().with_suffix(".jvm.log")
-    options = f"-Dlog4j2.configurationFile={configuration} -Dwinnow.jvm.log={jvm_log}"
-    return {"spark.driver.extraJavaOptions": options}
+    return [f"-Dlog4j2.configurationFile={configuration}", f"-Dwinnow.jvm.log={jvm_log}"]
 
 
-def _local_daemon(submitted: SparkConf, master: str) -> dict[str, str]:
+def _local_daemon(submitted: SparkConf) -> dict[str, str]:
     """Local workers come from a daemon of ours, where they run the driver's Python and so surely have it."""
     path = "spark.executorEnv.PYTHONPATH"
     if (
-        not master.startswith("local")
-        or os.environ["PYSPARK_PYTHON"] != sys.executable
+        os.environ["PYSPARK_PYTHON"] != sys.executable
         or "PYSPARK_GATEWAY_PORT" in os.environ
         or submitted.contains(path)
     ):

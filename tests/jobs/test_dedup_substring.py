@@ -14,7 +14,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.core.documents import CUTS_TYPE
-from jobs.core.outcome import with_edits
+from jobs.core.outcome import BROADCAST_EDITS, Edits, with_edits
 from jobs.core.recipe import DedupSubstring
 from jobs.core.survivors import written
 from jobs.dedup_substring import PLAIN, find_substrings
@@ -229,15 +229,21 @@ def test_pages_of_which_too_little_is_left_go_if_the_recipe_says_so(make_documen
     assert facts["removed"] == 2
 
 
-def test_cuts_of_two_steps_have_one_shape(spark: Any) -> None:
-    rows = spark.createDataFrame([(b"a", 0, "1 2"), (b"b", 0, "3 4")], "key binary, copy long, text string")
+@pytest.mark.parametrize("count", [2, BROADCAST_EDITS + 1])
+def test_cuts_of_two_steps_have_one_shape(spark: Any, count: int) -> None:
+    rows = spark.createDataFrame(
+        [(b"a", 0, "1 2"), (b"b", 0, "3 4"), (b"b", 1, "5")], "key binary, copy long, text string"
+    )
     of_lines = spark.createDataFrame(
         [(b"a", 0, "1", [(1, 3, " 2")]), (b"b", 0, "3", [(1, 3, " 4")])],
         "key binary, copy long, text string, cuts array<struct<begin: long, end: long, text: string>>",
     )
     own = f"key binary, copy long, text string, cuts {CUTS_TYPE.simpleString()}"
-    found = with_edits(rows, [of_lines, spark.createDataFrame([(b"b", 0, "", [(0, 1, "a")])], own)])
-    assert {(row["text"], tuple(row["cuts"][0])) for row in found.collect()} == {("1", (1, 3, None)), ("", (0, 1, "a"))}
+    of_passages = spark.createDataFrame([(b"b", 0, "", [(0, 1, "a")])], own)
+    found = with_edits(rows, [Edits(of_lines, count), Edits(of_passages, count)])
+    assert found.columns == ["key", "copy", "text", "cuts"]
+    cuts = {(row["text"], tuple(row["cuts"][0]) if row["cuts"] else None) for row in found.collect()}
+    assert cuts == {("1", (1, 3, None)), ("", (0, 1, "a")), ("5", None)}
 
 
 def test_tables_of_large_rows_are_read_in_parts_that_fit_in_memory(spark: Any, tmp_path: Path) -> None:
