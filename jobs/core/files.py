@@ -7,10 +7,12 @@ no JVM and go through ``pyarrow.fs``; ``WORKER_FILE_SYSTEMS`` names the opener o
 
 from __future__ import annotations
 
+import glob
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +79,34 @@ def scheme_of(path: str) -> str:
     """The scheme of a path or URI, empty for a plain path."""
     head, separator, _ = path.partition(":")
     return head.lower() if separator and head.isalnum() and len(head) > 1 else ""
+
+
+def local_bytes_are_within(paths: Iterable[str], limit: int) -> bool:
+    """Whether files, folders and globs all lie on this machine and have together no more than so many bytes.
+
+    Asked before there is a JVM: what only Hadoop understands (``{a,b}``), and what cannot be read, is not.
+    """
+    total = 0
+    try:
+        for path in paths:
+            found = glob.glob(_driver_path(path)) if scheme_of(path) in ("", "file") else []  # noqa: PTH207 - absolute patterns
+            if not found:
+                return False
+            for file in itertools.chain.from_iterable(map(_files_under, found)):
+                total += file.stat().st_size
+                if total > limit:
+                    return False
+    except OSError:
+        return False
+    return True
+
+
+def _driver_path(path: str) -> str:
+    return unquote(urlsplit(path).path) if scheme_of(path) else path
+
+
+def _files_under(path: str) -> Iterator[Path]:
+    return iter([Path(path)]) if Path(path).is_file() else Path(path).rglob("*")
 
 
 def worker_file_system(path: str) -> tuple[pafs.FileSystem, str]:

@@ -86,8 +86,10 @@ def _run(job: Job, arguments: argparse.Namespace) -> int:
     steps = steps_of(job, resolved.recipe)
     say(f"recipe {resolved.recipe.recipe} ({resolved.sha256[:12]}): {', '.join(steps)}")
 
+    from jobs.core.files import local_bytes_are_within
+    from jobs.core.rowwise import reader_sources
     from jobs.core.run import Request, execute, print_funnel
-    from jobs.core.session import spark_session
+    from jobs.core.session import SHORT_RUN_BYTES, spark_session
 
     request = Request(
         job=job.name,
@@ -103,7 +105,9 @@ def _run(job: Job, arguments: argparse.Namespace) -> int:
     )
     started = time.monotonic()
     settings = command.settings_of(arguments.conf)
-    with spark_session(f"winnow {job.name}", master=arguments.master, settings=settings) as spark:
+    paths = [path for source in reader_sources(resolved.recipe) for path in source.paths]
+    short = local_bytes_are_within(paths, SHORT_RUN_BYTES)
+    with spark_session(f"winnow {job.name}", master=arguments.master, settings=settings, short=short) as spark:
         ledger = execute(spark, request, job.set_steps)
     if arguments.dry_run:
         say("dry run: nothing was written")
