@@ -95,11 +95,16 @@ def write_lines(rows: Iterable[Row], folder: Path, files: int) -> int:
     return size
 
 
-def job_seconds(name: str, recipe: dict[str, Any], source: Path, out: Path, cores: int) -> float:
-    """Seconds of a job by its command, from JSON Lines to what it publishes, Spark's start and the report included."""
+def job_arguments(recipe: dict[str, Any], source: Path, out: Path) -> list[str]:
+    """Arguments of a job that reads a folder with these steps, by a recipe that is written beside the output."""
     settings = out.with_suffix(".yaml")
     settings.write_text(json.dumps({"recipe": "plain", "languages": {"detect": False, "default": "en"}, **recipe}))
-    arguments = ["--recipe", str(settings), "--input", str(source), "--output", str(out)]
+    return ["--recipe", str(settings), "--input", str(source), "--output", str(out)]
+
+
+def job_seconds(name: str, recipe: dict[str, Any], source: Path, out: Path, cores: int) -> float:
+    """Seconds of a job by its command, from JSON Lines to what it publishes, Spark's start and the report included."""
+    arguments = job_arguments(recipe, source, out)
     command = [sys.executable, "-m", "jobs.cli", name, *arguments, "--master", f"local[{cores}]"]
     began = time.monotonic()
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)

@@ -4,15 +4,16 @@
     python benchmarks/substring.py equality [--megabytes 20] [--length 50] [--unit words]
     python benchmarks/substring.py growth [--megabytes 7.5 15 30 60 120]
     python benchmarks/substring.py phases [--megabytes 120]
-    python benchmarks/substring.py whole [--times 1 4]
+    python benchmarks/substring.py whole [--times 1 4] [--warm 3]
     python benchmarks/substring.py common [--documents 250000 1000000]
 
 Needs the test data (WINNOW_TEST_DATA, default ../shared/data beside the checkout). ``kernels`` is one process without
 Spark, ``equality`` the step on Spark; both need a virtual environment of the suffix array: ``python -m venv
 benchmarks/.venvs/suffix_array && benchmarks/.venvs/suffix_array/bin/pip install "pydivsufsort==0.0.20"``.
 
-``growth`` and ``phases`` are the step, its last table written, in a Spark that is warm; ``whole`` is the command, from
-JSON Lines to what it publishes, on the benchmark text and on copies of it with permuted letters.
+``growth`` and ``phases`` are the step, its last table written, in a Spark that is warm; ``whole`` is the job, from JSON
+Lines to what it publishes, on the benchmark text and on copies of it with permuted letters: as a command, which starts
+a JVM, and in a Spark that is warm.
 
 Two cores. Processor seconds are those of the driver, its JVM and its Python workers together: other work on the machine
 changes them less than the clock. The suffix array is built over word numbers, with a number of its own after each
@@ -23,14 +24,18 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +316,11 @@ def growth(sizes: list[float]) -> None:
 # ---------------------------------------------------------------------------------------------------------------- whole
 
 
-def whole(factors: list[int]) -> None:
+CUTTING = {"steps": {"dedup_substring": {}}, "gates": {"max_removed_fraction": 1.0}}
+
+
+def whole(factors: list[int], warm: int) -> None:
+    """The command; then the same job, so many times, in a Spark that has run it once."""
     from near_dedup_data import benchmark_text, job_seconds, times, write_lines
 
     rows = benchmark_text()
@@ -319,15 +328,38 @@ def whole(factors: list[int]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             source, out = Path(scratch) / "lines", Path(scratch) / "out"
             size = write_lines(times(rows, factor), source, 2 * CORES) / 1e6
-            recipe = {"steps": {"dedup_substring": {}}, "gates": {"max_removed_fraction": 1.0}}
-            seconds = job_seconds("dedup-substring", recipe, source, out, CORES)
-            stages = json.loads((out / "ledger.json").read_text())["stages"]
-        (facts,) = (stage["facts"] for stage in stages if stage["name"] == "dedup_substring")
-        print(
-            f"{size:.1f} MB: {seconds:.1f} s, {size / seconds:.1f} MB/s, {size / seconds / CORES:.1f} a core; "
-            f"{facts['cut_tokens'] / facts['tokens']:.2%} cut",
-            flush=True,
-        )
+            say_speed("command", size, job_seconds("dedup-substring", CUTTING, source, out, CORES), out)
+            runs = [job_again(source, out) for _ in range(1 + warm)][1:]
+            if runs:
+                say_speed(f"warm, median of {warm}", size, statistics.median(runs), out)
+
+
+def job_again(source: Path, out: Path) -> float:
+    """Seconds of the job, from JSON Lines to what it publishes, in the session that there is."""
+    from near_dedup_data import job_arguments
+
+    from jobs import dedup_substring
+
+    session()
+    shutil.rmtree(out)
+    arguments, said = job_arguments(CUTTING, source, out), io.StringIO()
+    began = time.monotonic()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = dedup_substring.main(arguments)
+    seconds = time.monotonic() - began
+    if code:
+        sys.exit(said.getvalue())
+    return seconds
+
+
+def say_speed(name: str, size: float, seconds: float, out: Path) -> None:
+    stages = json.loads((out / "ledger.json").read_text())["stages"]
+    (facts,) = (stage["facts"] for stage in stages if stage["name"] == "dedup_substring")
+    print(
+        f"{size:.1f} MB, {name}: {seconds:.1f} s, {size / seconds:.1f} MB/s, {size / seconds / CORES:.1f} a core; "
+        f"{facts['cut_tokens'] / facts['tokens']:.2%} cut",
+        flush=True,
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- common
@@ -424,6 +456,7 @@ def main() -> None:
     one.add_argument("--megabytes", type=float, default=120)
     one = commands.add_parser("whole")
     one.add_argument("--times", type=int, nargs="+", default=[1, 4])
+    one.add_argument("--warm", type=int, default=3, help="runs of the job in a Spark that has run it once")
     one = commands.add_parser("common")
     one.add_argument("--documents", type=int, nargs="+", default=[250_000, 1_000_000])
     chosen = parser.parse_args()
@@ -433,7 +466,7 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"no test data: no folder {DATA} (set WINNOW_TEST_DATA)")
     if chosen.command == "whole":
-        whole(chosen.times)
+        whole(chosen.times, chosen.warm)
         return
     if chosen.command == "growth":
         growth(chosen.megabytes)

@@ -89,8 +89,8 @@ def local_bytes_are_within(paths: Iterable[str], limit: int) -> bool:
     total = 0
     try:
         for path in paths:
-            found = glob.glob(_driver_path(path)) if scheme_of(path) in ("", "file") else []  # noqa: PTH207 - absolute patterns
-            if not found:
+            found = glob.glob(_driver_path(path))  # noqa: PTH207 - Path.glob takes no absolute patterns
+            if scheme_of(path) not in ("", "file") or not found:
                 return False
             for file in itertools.chain.from_iterable(map(_files_under, found)):
                 total += file.stat().st_size

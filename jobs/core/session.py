@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +136,10 @@ def _local_daemon(submitted: SparkConf) -> dict[str, str]:
         or submitted.contains(path)
     ):
         return {}
-    return {"spark.python.daemon.module": "jobs.core.worker_daemon", path: str(Path(__file__).parents[2])}
+    daemon = {"spark.python.daemon.module": "jobs.core.worker_daemon"}
+    root = str(Path(__file__).parents[2])
+    # An installed package is found anyway; its folder before the standard library's could hide parts of that.
+    return daemon if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else {**daemon, path: root}
 
 
 @contextmanager
