@@ -58,8 +58,8 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 
 JVM_OPTIONS = "spark.driver.extraJavaOptions"  # what a user gives comes after ours, and so wins
 # A local run shares its cores with the compiler of its JVM. On little text, optimising what Spark generates anew for
-# every query takes more time than it gives back: a tenth to a fifth of the run, made up for at some gigabytes.
-SHORT_RUN_BYTES = 1 << 30
+# every query takes more time than it gives back: a tenth of a run and more, unless documents are many and very short.
+SHORT_RUN_BYTES = 512 << 20
 SHORT_RUN_JVM = ("-XX:TieredStopAtLevel=1",)
 
 
