@@ -58,7 +58,7 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 
 JVM_OPTIONS = "spark.driver.extraJavaOptions"  # what a user gives comes after ours, and so wins
 # A local run shares its cores with the compiler of its JVM. On little text, optimising what Spark generates anew for
-# every query takes more time than it gives back: a tenth of a run and more, unless documents are many and very short.
+# every query takes more time than it gives back, unless documents are many and very short.
 SHORT_RUN_BYTES = 512 << 20
 SHORT_RUN_JVM = ("-XX:TieredStopAtLevel=1",)
 
@@ -89,9 +89,8 @@ def build_session(
     if local:
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     chosen = dict(settings or {})
-    options = [*_quiet_jvm(), *(SHORT_RUN_JVM if local and short else ()), chosen.pop(JVM_OPTIONS, "")]
-    daemon = _local_daemon(submitted) if local else {}
-    defaults = {**DEFAULT_SETTINGS, JVM_OPTIONS: " ".join(options).rstrip(), **daemon}
+    options = jvm_options(chosen.pop(JVM_OPTIONS, None), short=local and short)
+    defaults = {**DEFAULT_SETTINGS, JVM_OPTIONS: options, **(_local_daemon(submitted) if local else {})}
     for key, value in defaults.items():
         if not submitted.contains(key):
             builder = builder.config(key, value)
@@ -120,11 +119,15 @@ def _secret(submitted: SparkConf, master: str) -> dict[str, str]:
     return {"spark.authenticate.secret": secret}
 
 
-def _quiet_jvm() -> list[str]:
-    """The JVM's log goes to a file beside ours: a Java stack on the screen helps nobody who did not ask for it."""
+def jvm_options(given: str | None, *, short: bool) -> str:
+    """Options of the driver's JVM, those that the user has given last.
+
+    Its log goes to a file beside ours: a Java stack on the screen helps nobody who did not ask for it.
+    """
     configuration = conf_path("spark", "log4j2.properties")
     jvm_log = log_file().with_suffix(".jvm.log")
-    return [f"-Dlog4j2.configurationFile={configuration}", f"-Dwinnow.jvm.log={jvm_log}"]
+    quiet = (f"-Dlog4j2.configurationFile={configuration}", f"-Dwinnow.jvm.log={jvm_log}")
+    return " ".join([*quiet, *(SHORT_RUN_JVM if short else ()), *([given] if given else ())])
 
 
 def _local_daemon(submitted: SparkConf) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Keeping garbage collection between tasks short.
 
 PySpark's daemon has each worker collect garbage after every task. With the modules and compiled kernels of a worker
-that is a look at 130 000 objects that will never be garbage: 20 to 90 ms a task, more than a small task's work.
+that is a look at more than a hundred thousand objects that will never be garbage, which takes longer than a small task.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Local Python workers: what they are forked from, and what they do between tasks."""
+"""Local runs: options of their JVM, what Python workers are forked from, and what they do between tasks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyspark
 import pytest
 
 from jobs.core.executors import ask_workers
+from jobs.core.session import SHORT_RUN_JVM, jvm_options
 from jobs.core.worker_daemon import without_archives
 
 ARCHIVES = [str(each) for each in (Path(pyspark.__file__).parent / "python" / "lib").glob("*.zip")]
@@ -22,12 +23,12 @@ def test_workers_import_pyspark_from_where_it_is_compiled(spark: Any) -> None:
     """The daemon is Winnow's, and no archive is on the path that every task would read again."""
 
     def question() -> list[Any]:
-        daemon = Path(f"/proc/{os.getppid()}/cmdline")
-        return [daemon.read_text().split("\0") if daemon.exists() else ["jobs.core.worker_daemon"], sys.path]
+        started = sys.modules["__main__"].__spec__
+        return [started and started.name, sys.path]
 
     assert len(ARCHIVES) == 2
-    for _, (command, path) in ask_workers(spark, question):
-        assert "jobs.core.worker_daemon" in command
+    for _, (started, path) in ask_workers(spark, question):
+        assert started == "jobs.core.worker_daemon"
         assert not set(ARCHIVES) & set(path)
 
 
@@ -67,6 +68,15 @@ def test_what_the_daemon_imports_starts_no_thread() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as Spark sets it for a task of one core
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["1"]
+
+
+def test_options_that_a_user_gives_the_jvm_come_after_those_of_a_short_run() -> None:
+    (flag,) = SHORT_RUN_JVM
+    given = "-XX:TieredStopAtLevel=4 -Xss8m"
+    assert flag in jvm_options(None, short=True).split()
+    assert flag not in jvm_options(None, short=False)
+    assert jvm_options(given, short=True).endswith(f" {flag} {given}")
+    assert "-Dwinnow.jvm.log=" in jvm_options(given, short=False)
 
 
 def test_archives_stay_where_pyspark_is_nowhere_else(tmp_path: Path) -> None:
