@@ -33,15 +33,14 @@ def test_workers_import_pyspark_from_where_it_is_compiled(spark: Any) -> None:
 
 
 def test_objects_that_outlive_a_task_are_not_looked_at_again(spark: Any) -> None:
+    def counted() -> list[int]:  # in here it travels as it is: workers need not import this module, and all that it does
+        return [gc.get_freeze_count(), len(gc.get_objects())]
+
     for _ in range(2):
-        ask_workers(spark, lambda: None)
-    counts = [(frozen, left) for _, (frozen, left) in ask_workers(spark, _counted)]
+        ask_workers(spark, counted)
+    counts = [(frozen, left) for _, (frozen, left) in ask_workers(spark, counted)]
     assert min(frozen for frozen, _ in counts) > 10_000
     assert max(left for _, left in counts) < 20_000
-
-
-def _counted() -> list[int]:
-    return [gc.get_freeze_count(), len(gc.get_objects())]
 
 
 def test_only_the_daemons_collections_leave_objects_out() -> None:
