@@ -33,7 +33,7 @@ def test_workers_import_pyspark_from_where_it_is_compiled(spark: Any) -> None:
 
 
 def test_objects_that_outlive_a_task_are_not_looked_at_again(spark: Any) -> None:
-    def counted() -> list[int]:  # in here it travels as it is: workers need not import this module, and all that it does
+    def counted() -> list[int]:  # travels as it is, so that workers need not import this module
         return [gc.get_freeze_count(), len(gc.get_objects())]
 
     for _ in range(2):
